@@ -1,0 +1,104 @@
+"""What the shop needs of the world outside, in plain values; the adapters live in integrations."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+Clock = Callable[[], datetime]
+"""Answers the present moment, aware, in UTC."""
+
+
+class GatewayError(Exception):
+    """The payment network did not do what was asked.
+
+    ``certain`` is True only where the request was surely not carried out: no prompt is on any
+    phone, and asking again is safe. Where it is False the outcome is unknown and nothing may be
+    sent again by itself.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        certain: bool,
+        code: str | None = None,
+        customer_message: str | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.certain = certain
+        self.code = code
+        self.customer_message = customer_message
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class PushRequest:
+    """One prompt: whole shillings, a phone as ``2547XXXXXXXX``, where to report."""
+
+    amount_shillings: int
+    msisdn: str
+    callback_url: str
+    account_reference: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushAccepted:
+    """A prompt was queued. Nothing is paid."""
+
+    merchant_request_id: str
+    checkout_request_id: str
+    customer_message: str
+
+
+class Verdict(StrEnum):
+    """What a status query says of a push; NONE is no verdict: ask again."""
+
+    PAID = "paid"
+    FAILED = "failed"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class PushStatus:
+    """The three-valued answer of a status query; it never carries an amount or a receipt."""
+
+    verdict: Verdict
+    result_code: str | None
+    result_desc: str | None
+
+
+class PaymentGateway(Protocol):
+    def push(self, ask: PushRequest) -> PushAccepted:
+        """Ask for one prompt, once. Raises GatewayError."""
+
+    def query(self, checkout_request_id: str) -> PushStatus:
+        """Ask what became of a prompt. Raises nothing for a network that stutters: no verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A bearer token and the moment (aware UTC) from which it is not to be used."""
+
+    value: str
+    expires_at: datetime
+
+
+class TokenStore(Protocol):
+    """Where all processes that share a consumer key keep their one token."""
+
+    def read(self) -> AccessToken | None:
+        """The token kept last, fresh or not."""
+
+    def claim(self, lease_seconds: float) -> bool:
+        """True for the one caller that may fetch a new token now; the claim ends by itself."""
+
+    def write(self, token: AccessToken) -> None:
+        """Keep a new token and end the claim."""
+
+    def drop(self, value: str) -> None:
+        """Forget the token if it is still this one."""
