@@ -102,3 +102,19 @@ class TokenStore(Protocol):
 
     def drop(self, value: str) -> None:
         """Forget the token if it is still this one."""
+
+
+class Doorbell(Protocol):
+    """Tells a worker that a row has work now. A ring may be lost: the sweep finds the row."""
+
+    def ring(self, job: str, row_id: int, *, delay_seconds: float = 0) -> None:
+        """Ask for ``job`` on one row, now or in a while. Raises nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world outside, as the composition root hands it in."""
+
+    clock: Clock
+    gateway: PaymentGateway
+    doorbell: Doorbell

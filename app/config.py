@@ -1,0 +1,347 @@
+"""Every setting, from the environment (and `.env`): read once, refused with every fault named.
+
+No secret has a default. `.env.example` says what each setting is for.
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+PUBLIC_SANDBOX_PASSKEY = "bfb279f9aa9bdbcf158e97dd71a467cd2e0c893059b10f78e6b72ada1ed2c919"
+"""Printed in Safaricom's portal for shortcode 174379; everybody has it."""
+
+SHORTEST_SECRET = 32
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+class ConfigError(Exception):
+    """The environment is missing or malformed; ``faults`` names every one of them."""
+
+    def __init__(self, faults: list[str]) -> None:
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        super().__init__(f"Sokoni cannot start with these settings:\n{lines}")
+        self.faults = faults
+
+
+class MpesaEnv(StrEnum):
+    SIMULATOR = "simulator"
+    SANDBOX = "sandbox"
+    PRODUCTION = "production"
+
+
+MPESA_BASE_URLS = {
+    MpesaEnv.SANDBOX: "https://sandbox.safaricom.co.ke",
+    MpesaEnv.PRODUCTION: "https://api.safaricom.co.ke",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the shop was told. Durations carry their unit; secrets stay out of the repr."""
+
+    secret_key: str = field(repr=False)
+    jwt_secret_key: str = field(repr=False)
+    database_url: str = field(repr=False)
+    public_url: str
+    host: str
+    port: int
+    trusted_hosts: tuple[str, ...]
+    trusted_proxy_count: int
+    web_workers: int
+    web_threads: int
+    allow_sqlite_with_workers: bool
+    debug: bool
+    log_level: str
+    log_format: str
+
+    access_token_seconds: int
+    refresh_token_seconds: int
+    password_hash_method: str
+
+    rate_limits_enabled: bool
+    rate_limit_storage_url: str = field(repr=False)
+    login_failure_limit: str
+    login_failure_account_limit: str
+    login_failure_address_limit: str
+    register_limit: str
+    write_limit: str
+    prompt_phone_limit: str
+    prompt_user_limit: str
+
+    queue_url: str = field(repr=False)
+    sweep_seconds: float
+
+    order_expiry_seconds: int
+    max_open_orders: int
+
+    mpesa_env: MpesaEnv
+    mpesa_base_url: str
+    mpesa_consumer_key: str = field(repr=False)
+    mpesa_consumer_secret: str = field(repr=False)
+    mpesa_shortcode: str
+    mpesa_passkey: str = field(repr=False)
+    mpesa_till: str | None
+    mpesa_connect_timeout_seconds: float
+    mpesa_read_timeout_seconds: float
+    mpesa_max_amount_shillings: int
+    mpesa_query_schedule_seconds: tuple[float, ...]
+    mpesa_queries_per_second: float
+    mpesa_unknown_after_seconds: float
+    mpesa_no_answer_after_seconds: float
+    mpesa_give_up_after_seconds: float
+
+    @property
+    def is_production(self) -> bool:
+        return self.mpesa_env is MpesaEnv.PRODUCTION
+
+    @property
+    def is_https(self) -> bool:
+        return self.public_url.startswith("https://")
+
+    @property
+    def uses_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+    @classmethod
+    def load(cls, env_file: str | Path = ".env") -> "Config":
+        """From the process environment, over what `.env` holds. Raises ConfigError."""
+        # interpolate=False: a generated secret may well hold "${"
+        filed = dotenv_values(env_file, interpolate=False)
+        return cls.from_environment({**{k: v or "" for k, v in filed.items()}, **os.environ})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Config":
+        """Raises ConfigError, which lists everything that is missing, malformed or unsafe."""
+        reader = _Reader(environment)
+        config = _read(reader)
+        faults = reader.faults or _faults_of(config)
+        if faults:
+            raise ConfigError(faults)
+        return config
+
+
+class _Reader:
+    """Reads one variable at a time and collects what is wrong instead of stopping at the first."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.faults: list[str] = []
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self._environment.get(name, "").strip()
+        if value:
+            return value
+        if default is None:
+            self.faults.append(f"{name} is missing.")
+            return ""
+        return default
+
+    def whole(self, name: str, default: int, *, minimum: int = 0) -> int:
+        value = self.number(name, default, minimum=minimum)
+        if value != int(value):
+            self.faults.append(f"{name} must be a whole number.")
+        return int(value)
+
+    def number(self, name: str, default: float, *, minimum: float = 0) -> float:
+        raw = self.text(name, str(default))
+        try:
+            value = float(raw)
+        except ValueError:
+            self.faults.append(f"{name} must be a number, not {raw!r}.")
+            return default
+        if not minimum <= value < float("inf"):
+            self.faults.append(f"{name} must be at least {minimum:g}.")
+            return default
+        return value
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        raw = self.text(name, str(default)).lower()
+        if raw not in _TRUE | _FALSE:
+            self.faults.append(f"{name} must be true or false, not {raw!r}.")
+        return raw in _TRUE
+
+    def choice(self, name: str, kind: type[MpesaEnv], default: MpesaEnv) -> MpesaEnv:
+        raw = self.text(name, default.value)
+        try:
+            return kind(raw)
+        except ValueError:
+            known = ", ".join(member.value for member in kind)
+            self.faults.append(f"{name} must be one of {known}, not {raw!r}.")
+            return default
+
+    def numbers(self, name: str, default: str) -> tuple[float, ...]:
+        raw = self.text(name, default)
+        try:
+            values = tuple(float(part) for part in raw.split(","))
+        except ValueError:
+            self.faults.append(f"{name} must be numbers with commas between them.")
+            return (30.0,)
+        if not all(value > 0 for value in values):
+            self.faults.append(f"{name} must hold numbers above zero.")
+        return values
+
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name, "").split(",") if part.strip())
+
+
+def _read(read: _Reader) -> Config:
+    port = read.whole("PORT", 5000, minimum=1)
+    simulator_port = read.whole("SIMULATOR_PORT", 5001, minimum=1)
+    public_url = read.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
+    mpesa_env = read.choice("MPESA_ENV", MpesaEnv, MpesaEnv.SIMULATOR)
+    simulated = mpesa_env is MpesaEnv.SIMULATOR
+    return Config(
+        secret_key=read.text("SECRET_KEY"),
+        jwt_secret_key=read.text("JWT_SECRET_KEY"),
+        database_url=_psycopg(read.text("DATABASE_URL", "sqlite:///instance/sokoni.db")),
+        public_url=public_url,
+        host=read.text("HOST", "127.0.0.1"),
+        port=port,
+        trusted_hosts=read.words("TRUSTED_HOSTS"),
+        trusted_proxy_count=read.whole("TRUSTED_PROXY_COUNT", 0),
+        web_workers=read.whole("WEB_WORKERS", 1, minimum=1),
+        web_threads=read.whole("WEB_THREADS", 8, minimum=1),
+        allow_sqlite_with_workers=read.flag("ALLOW_SQLITE_WITH_WORKERS", default=False),
+        debug=read.flag("FLASK_DEBUG", default=False),
+        log_level=read.text("LOG_LEVEL", "INFO").upper(),
+        log_format=read.text("LOG_FORMAT", "json"),
+        access_token_seconds=read.whole("ACCESS_TOKEN_SECONDS", 900, minimum=1),
+        refresh_token_seconds=read.whole("REFRESH_TOKEN_SECONDS", 30 * 86400, minimum=1),
+        password_hash_method=read.text("PASSWORD_HASH_METHOD", "scrypt:32768:8:1"),
+        rate_limits_enabled=read.flag("RATE_LIMITS_ENABLED", default=True),
+        rate_limit_storage_url=read.text("RATE_LIMIT_STORAGE_URL", "database://"),
+        login_failure_limit=read.text("LOGIN_FAILURE_LIMIT", "5 per minute"),
+        login_failure_account_limit=read.text("LOGIN_FAILURE_ACCOUNT_LIMIT", "30 per 15 minutes"),
+        login_failure_address_limit=read.text("LOGIN_FAILURE_ADDRESS_LIMIT", "60 per 15 minutes"),
+        register_limit=read.text("REGISTER_LIMIT", "60 per hour"),
+        write_limit=read.text("WRITE_LIMIT", "240 per minute"),
+        prompt_phone_limit=read.text("PROMPT_PHONE_LIMIT", "3 per 10 minutes; 10 per day"),
+        prompt_user_limit=read.text("PROMPT_USER_LIMIT", "10 per 10 minutes; 60 per day"),
+        queue_url=read.text("QUEUE_URL", "sqlite:///instance/queue.db"),
+        sweep_seconds=read.number("SWEEP_SECONDS", 15, minimum=0.05),
+        order_expiry_seconds=read.whole("ORDER_EXPIRY_SECONDS", 900, minimum=1),
+        max_open_orders=read.whole("MAX_OPEN_ORDERS", 20, minimum=1),
+        mpesa_env=mpesa_env,
+        mpesa_base_url=read.text(
+            "MPESA_BASE_URL",
+            MPESA_BASE_URLS.get(mpesa_env, f"http://127.0.0.1:{simulator_port}"),
+        ).rstrip("/"),
+        mpesa_consumer_key=read.text("MPESA_CONSUMER_KEY", "simulator" if simulated else None),
+        mpesa_consumer_secret=read.text(
+            "MPESA_CONSUMER_SECRET", "simulator" if simulated else None
+        ),
+        mpesa_shortcode=read.text("MPESA_SHORTCODE", "174379" if simulated else None),
+        mpesa_passkey=read.text("MPESA_PASSKEY", PUBLIC_SANDBOX_PASSKEY if simulated else None),
+        mpesa_till=read.text("MPESA_TILL", "") or None,
+        mpesa_connect_timeout_seconds=read.number("MPESA_CONNECT_TIMEOUT_SECONDS", 3, minimum=0.05),
+        mpesa_read_timeout_seconds=read.number("MPESA_READ_TIMEOUT_SECONDS", 10, minimum=0.05),
+        mpesa_max_amount_shillings=read.whole("MPESA_MAX_AMOUNT_SHILLINGS", 250_000, minimum=1),
+        mpesa_query_schedule_seconds=read.numbers(
+            "MPESA_QUERY_SCHEDULE_SECONDS", "30,45,60,90,120,180,300,900"
+        ),
+        mpesa_queries_per_second=read.number("MPESA_QUERIES_PER_SECOND", 2, minimum=0.01),
+        mpesa_unknown_after_seconds=read.number("MPESA_UNKNOWN_AFTER_SECONDS", 180, minimum=0.1),
+        mpesa_no_answer_after_seconds=read.number(
+            "MPESA_NO_ANSWER_AFTER_SECONDS", 900, minimum=0.1
+        ),
+        mpesa_give_up_after_seconds=read.number("MPESA_GIVE_UP_AFTER_SECONDS", 86400, minimum=0.1),
+    )
+
+
+def _psycopg(url: str) -> str:
+    """``postgres://`` and ``postgresql://`` both mean the driver that we ship."""
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+def _faults_of(config: Config) -> list[str]:
+    faults = _malformed(config) + _weak_secrets(config)
+    if config.is_production:
+        faults += _unsafe_in_production(config)
+    return faults
+
+
+def _malformed(config: Config) -> list[str]:
+    faults = []
+    if urlsplit(config.public_url).scheme not in {"http", "https"}:
+        faults.append("PUBLIC_URL must start with https:// (or http:// on a laptop).")
+    if not config.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        faults.append("DATABASE_URL must start with sqlite:/// or postgresql://.")
+    if config.log_format not in {"json", "console"}:
+        faults.append("LOG_FORMAT must be json or console.")
+    if not (config.mpesa_shortcode.isdecimal() and 5 <= len(config.mpesa_shortcode) <= 7):  # noqa: PLR2004 - Safaricom's own bounds
+        faults.append("MPESA_SHORTCODE must be 5 to 7 digits.")
+    if config.mpesa_env is not MpesaEnv.SIMULATOR and not config.is_https:
+        faults.append(
+            "PUBLIC_URL must be an https:// address that Safaricom can reach:"
+            f" {config.public_url} is not."
+        )
+    return faults
+
+
+def _weak_secrets(config: Config) -> list[str]:
+    faults = [
+        f"{name} must hold at least {SHORTEST_SECRET} random characters;"
+        " make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        for name, value in (
+            ("SECRET_KEY", config.secret_key),
+            ("JWT_SECRET_KEY", config.jwt_secret_key),
+        )
+        if len(value) < SHORTEST_SECRET or len(set(value)) < SHORTEST_SECRET // 4
+    ]
+    if config.secret_key == config.jwt_secret_key:
+        faults.append("SECRET_KEY and JWT_SECRET_KEY must differ.")
+    return faults
+
+
+def _unsafe_in_production(config: Config) -> list[str]:
+    refusals = {
+        "MPESA_BASE_URL points at the simulator or another address on this machine;"
+        " production is https://api.safaricom.co.ke.": _is_local(config.mpesa_base_url)
+        or not config.mpesa_base_url.startswith("https://"),
+        "MPESA_BASE_URL is Safaricom's sandbox.": "sandbox" in config.mpesa_base_url,
+        "MPESA_PASSKEY is the public sandbox passkey: take your own from the portal.": (
+            config.mpesa_passkey == PUBLIC_SANDBOX_PASSKEY
+        ),
+        "PUBLIC_URL names this machine; Safaricom must be able to reach it.": _is_local(
+            config.public_url
+        ),
+        "FLASK_DEBUG must be off.": config.debug,
+        "DATABASE_URL is SQLite while WEB_WORKERS is above 1: use PostgreSQL, or say"
+        " ALLOW_SQLITE_WITH_WORKERS=true.": config.uses_sqlite
+        and config.web_workers > 1
+        and not config.allow_sqlite_with_workers,
+        "RATE_LIMIT_STORAGE_URL=memory:// counts in each process alone: use database:// or"
+        " redis://.": config.rate_limit_storage_url.startswith("memory"),
+        "RATE_LIMITS_ENABLED must be on.": not config.rate_limits_enabled,
+        "PASSWORD_HASH_METHOD must be scrypt with N of 32768 or more.": not _is_strong_hash(
+            config.password_hash_method
+        ),
+    }
+    return [sentence for sentence, broken in refusals.items() if broken]
+
+
+def _is_strong_hash(method: str) -> bool:
+    name, _, rest = method.partition(":")
+    cost = rest.partition(":")[0]
+    return name == "scrypt" and cost.isdecimal() and int(cost) >= 32768  # noqa: PLR2004 - werkzeug's default
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith((".localhost", ".local")):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not address.is_global

@@ -1,0 +1,125 @@
+"""The database session and transaction(): the one place that commits.
+
+SQLite and PostgreSQL run the same code. SQLite needs three things said: that we send BEGIN
+ourselves (its driver otherwise reads outside any transaction and loses updates), that a writer
+takes the lock at BEGIN (a reader that turns writer fails at once, whatever the busy timeout), and
+that foreign keys count.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+SQLITE_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # NORMAL may lose the last commits when the power goes: not with money
+    "foreign_keys=ON",
+    "busy_timeout=10000",
+)
+POSTGRES_OPTIONS = (
+    "-c timezone=utc -c statement_timeout=10000 -c lock_timeout=5000"
+    " -c idle_in_transaction_session_timeout=15000"
+)
+EXTENSION = "sokoni_database"
+
+_inside_transaction: ContextVar[bool] = ContextVar("inside_transaction", default=False)
+
+
+class Database:
+    """An engine and the two ways to use it: reading() and transaction()."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 5) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = (
+            _sqlite_engine(url)
+            if self.is_sqlite
+            else _postgres_engine(url, pool_size, pool_timeout_seconds)
+        )
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One unit of work: committed at the end, rolled back by any exception.
+
+        It does not nest, and nothing may go to the network inside one: a writer on SQLite holds
+        the whole file, and a row locked on PostgreSQL makes every other buyer wait.
+        """
+        if _inside_transaction.get():
+            raise RuntimeError("transaction() does not nest: pass the session on instead.")
+        mark = _inside_transaction.set(True)
+        try:
+            with self._sessions() as session:
+                session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+                yield session
+                session.commit()
+        finally:
+            _inside_transaction.reset(mark)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads; what is changed in it is thrown away."""
+        with self._sessions() as session:
+            yield session
+            session.rollback()
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 10})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(dbapi_connection: Any, _record: object) -> None:
+        dbapi_connection.isolation_level = None
+        for pragma in SQLITE_PRAGMAS:
+            dbapi_connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+def _postgres_engine(url: str, pool_size: int, pool_timeout_seconds: float) -> Engine:
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=5,
+        pool_timeout=pool_timeout_seconds,
+        pool_pre_ping=True,  # the first request after a restart of PostgreSQL must not fail
+        connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
+    )
+
+
+def in_transaction() -> bool:
+    """True while this thread is inside transaction(): no network then."""
+    return _inside_transaction.get()
+
+
+def current_database() -> Database:
+    database: Database = current_app.extensions[EXTENSION]
+    return database
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """The current app's Database.transaction()."""
+    with current_database().transaction() as session:
+        yield session
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """The current app's Database.reading()."""
+    with current_database().reading() as session:
+        yield session

@@ -1,0 +1,65 @@
+"""Rows that keep the machinery honest over many processes: keys, counters, one shared token."""
+
+from datetime import datetime
+
+from sqlalchemy import Float, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, Id, Moment, When, refers_to, table
+
+
+class IdempotencyKey(Base):
+    """One key of one user, and the answer that was given under it.
+
+    Written in the transaction of the effect that it guards, so that neither exists without the
+    other. ``status`` is empty while the work is still under way.
+    """
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = table(
+        UniqueConstraint("user_id", "route", "key"),
+        Index("ix_idempotency_keys_expires_at", "expires_at"),
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[int] = refers_to("users.id")
+    route: Mapped[str] = mapped_column(String(120))
+    key: Mapped[str] = mapped_column(String(255))
+    request_hash: Mapped[str] = mapped_column(String(64))
+    resource_id: Mapped[int | None] = mapped_column(Integer)
+    status: Mapped[int | None] = mapped_column(Integer)
+    body: Mapped[str | None] = mapped_column(Text)
+    location: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[When]
+    expires_at: Mapped[When]
+
+
+class RateCounter(Base):
+    """How often something was done in a window, counted over all processes."""
+
+    __tablename__ = "rate_counters"
+    __table_args__ = (Index("ix_rate_counters_expires_at", "expires_at"),)
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    hits: Mapped[int] = mapped_column(Integer)
+    expires_at: Mapped[float] = mapped_column(Float)
+
+
+class SharedToken(Base):
+    """The payment network's access token, one for all processes that share a consumer key."""
+
+    __tablename__ = "shared_tokens"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[str | None] = mapped_column(Text)
+    expires_at: Mapped[datetime | None] = mapped_column(Moment)
+    claimed_until: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class Pace(Base):
+    """The moment before which the next call of some kind may not be made, over all workers."""
+
+    __tablename__ = "paces"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    next_at: Mapped[When]

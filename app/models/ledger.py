@@ -1,0 +1,63 @@
+"""The books: double entry, append-only, enforced by triggers in the database itself."""
+
+from enum import StrEnum
+
+from sqlalchemy import Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, Cents, Code, Id, When, one_of, refers_to, table
+
+
+class LedgerEventKind(StrEnum):
+    PAYMENT = "payment"
+    SALE = "sale"
+    REFUND = "refund"
+
+
+class Account(StrEnum):
+    """MPESA is money that we hold; CUSTOMER is what we owe for goods not yet sold; SALES is
+    earned; ROUNDING is the part of a shilling that M-Pesa cannot move; REFUNDS_DUE is to go back.
+    """
+
+    MPESA = "mpesa"
+    CUSTOMER = "customer"
+    SALES = "sales"
+    ROUNDING = "rounding"
+    REFUNDS_DUE = "refunds_due"
+
+
+class LedgerEvent(Base):
+    """Something that happened to money, once: ``reference`` is unique within its kind."""
+
+    __tablename__ = "ledger_events"
+    __table_args__ = table(
+        one_of("kind", LedgerEventKind),
+        UniqueConstraint("kind", "reference"),
+        Index("ix_ledger_events_order_id", "order_id"),
+        Index("ix_ledger_events_payment_id", "payment_id"),
+    )
+
+    id: Mapped[Id]
+    kind: Mapped[Code]
+    reference: Mapped[str] = mapped_column(String(60))
+    order_id: Mapped[int] = refers_to("orders.id")
+    payment_id: Mapped[int | None] = refers_to("payments.id")
+    created_at: Mapped[When]
+
+
+class LedgerEntry(Base):
+    """One side of an event, in cents, debit above zero and credit below; an event adds up to 0."""
+
+    __tablename__ = "ledger_entries"
+    __table_args__ = table(
+        one_of("account", Account),
+        UniqueConstraint("event_id", "account"),
+        Index("ix_ledger_entries_order_id_account", "order_id", "account"),
+    )
+
+    id: Mapped[Id]
+    event_id: Mapped[int] = refers_to("ledger_events.id")
+    order_id: Mapped[int] = refers_to("orders.id")
+    account: Mapped[Code]
+    amount_cents: Mapped[Cents]
+    created_at: Mapped[When]

@@ -1,0 +1,68 @@
+"""Who may do what, on one screen: plain predicates and query conditions."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, exists, select, true
+
+from app.models import Order, OrderLine, Payment, Product
+
+
+class Role(StrEnum):
+    CUSTOMER = "customer"
+    SELLER = "seller"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks. The role is read from the database at each request, never from a token."""
+
+    user_id: int
+    role: Role
+    username: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+    @property
+    def may_sell(self) -> bool:
+        return self.role in (Role.SELLER, Role.ADMIN)
+
+
+def may_edit_product(actor: Actor, product: Product) -> bool:
+    return actor.is_admin or (actor.may_sell and product.seller_id == actor.user_id)
+
+
+def _sells_in_order(actor: Actor) -> ColumnElement[bool]:
+    return exists(
+        select(OrderLine.id).where(
+            OrderLine.order_id == Order.id, OrderLine.seller_id == actor.user_id
+        )
+    )
+
+
+def visible_orders(actor: Actor) -> ColumnElement[bool]:
+    """A condition on Order: one's own; a seller's also those with their products."""
+    if actor.is_admin:
+        return true()
+    own = Order.user_id == actor.user_id
+    return own | _sells_in_order(actor) if actor.may_sell else own
+
+
+def payable_orders(actor: Actor) -> ColumnElement[bool]:
+    """A condition on Order: only its owner asks a phone to pay for it."""
+    return Order.user_id == actor.user_id
+
+
+def cancellable_orders(actor: Actor) -> ColumnElement[bool]:
+    return true() if actor.is_admin else Order.user_id == actor.user_id
+
+
+def fulfillable_orders(actor: Actor) -> ColumnElement[bool]:
+    return true() if actor.is_admin else _sells_in_order(actor)
+
+
+def visible_payments(actor: Actor) -> ColumnElement[bool]:
+    return true() if actor.is_admin else Payment.user_id == actor.user_id

@@ -1,0 +1,99 @@
+"""Bringing the database to the shape that the code expects, with Alembic."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from app.db import Database
+from app.models import Base
+
+FOLDER = Path(__file__).resolve().parent.parent / "migrations"
+_ADVISORY_LOCK = 7_046_625  # any constant: two starting processes migrate one after the other
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    with _alembic(database) as config:
+        command.upgrade(config, revision)
+
+
+def downgrade(database: Database, revision: str) -> None:
+    with _alembic(database) as config:
+        command.downgrade(config, revision)
+
+
+def make_revision(database: Database, message: str) -> None:
+    """Write a new migration from what the models say beyond the database."""
+    with _alembic(database) as config:
+        command.revision(config, message=message, autogenerate=True)
+
+
+def current_revision(database: Database) -> str | None:
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head_revision() -> str | None:
+    return ScriptDirectory(str(FOLDER)).get_current_head()
+
+
+def is_current(database: Database) -> bool:
+    return current_revision(database) == head_revision()
+
+
+def differences(database: Database) -> list[str]:
+    """What the models say and the migrations do not, one line each."""
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+
+
+@contextmanager
+def _alembic(database: Database) -> Iterator[AlembicConfig]:
+    with database.engine.connect() as connection:
+        config = AlembicConfig()
+        config.set_main_option("script_location", str(FOLDER))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        if database.is_sqlite:
+            with _foreign_keys_off(connection):
+                yield config
+                connection.commit()
+        else:
+            connection.exec_driver_sql("SET lock_timeout = '60s'")
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
+            connection.commit()
+            try:
+                yield config
+                connection.commit()
+            finally:
+                connection.rollback()
+                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_ADVISORY_LOCK})")
+                connection.commit()
+                connection.invalidate()  # its timeouts were ours alone
+
+
+@contextmanager
+def _foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """SQLite alters a table by making it anew; with foreign keys on, the DROP in the middle
+    deletes the rows that refer to it. The switch does nothing inside a transaction, so it is
+    thrown before, and what was broken meanwhile is looked for after.
+    """
+    raw = connection.connection.dbapi_connection
+    if raw is None:
+        raise RuntimeError("The database connection is closed.")
+    raw.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+        broken = raw.execute("PRAGMA foreign_key_check").fetchall()
+        if broken:
+            raise RuntimeError(f"The migration left rows without what they refer to: {broken[:5]}")
+    finally:
+        raw.execute("PRAGMA foreign_keys=ON")

@@ -1,0 +1,128 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app import create_app, schema_migrations
+from app.config import Config
+from app.db import EXTENSION, Database
+from app.models import Base
+from app.ports import Ports
+from tests.factories import CHEAP_HASH
+from tests.fakes import FakeClock, FakeDoorbell, FakeGateway
+from tests.postgres import create_database, start_postgres, stop_postgres
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_sessionfinish(session):
+    if not hasattr(session.config, "workerinput"):
+        stop_postgres()
+
+
+@pytest.fixture(scope="session")
+def postgres_uri() -> str:
+    return start_postgres()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    schema_migrations.upgrade(database)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    database.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_uri, worker_id) -> str:
+    url = create_database(postgres_uri, f"sokoni_{worker_id}")
+    database = Database(url)
+    schema_migrations.upgrade(database)
+    database.dispose()
+    return url
+
+
+@pytest.fixture(params=DATABASES)
+def database_kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def database_url(database_kind, request, tmp_path) -> str:
+    """An empty, migrated database of each kind in turn; the test owns it."""
+    if database_kind == "sqlite":
+        copy = tmp_path / "sokoni.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), copy)
+        return f"sqlite:///{copy}"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def database(database_url):
+    database = Database(database_url, pool_size=40)
+    if not database.is_sqlite:
+        names = ", ".join(table.name for table in Base.metadata.sorted_tables)
+        with database.engine.begin() as connection:
+            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def session(database):
+    """A session inside one open transaction that is thrown away at the end."""
+    with database._sessions() as session:
+        session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+        yield session
+        session.rollback()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+@pytest.fixture
+def doorbell() -> FakeDoorbell:
+    return FakeDoorbell()
+
+
+@pytest.fixture
+def config(database_url, tmp_path) -> Config:
+    """Settings for tests: a cheap hash, limits off, a queue of its own."""
+    config = Config.from_environment(
+        {
+            "SECRET_KEY": "test-secret-0123456789-abcdefghijklmnopqrstuvwxyz",
+            "JWT_SECRET_KEY": "test-jwt-secret-9876543210-zyxwvutsrqponmlkjihgf",
+            "DATABASE_URL": database_url,
+            "QUEUE_URL": f"sqlite:///{tmp_path}/queue.db",
+            "PASSWORD_HASH_METHOD": CHEAP_HASH,
+            "RATE_LIMITS_ENABLED": "false",
+            "PUBLIC_URL": "https://shop.example",
+        }
+    )
+    return replace(config, trusted_hosts=("localhost",))
+
+
+@pytest.fixture
+def app(config, database, clock, gateway, doorbell):
+    """The whole shop with fake ports, on an empty database of each kind in turn."""
+    app = create_app(config, Ports(clock=clock, gateway=gateway, doorbell=doorbell))
+    app.extensions[EXTENSION].dispose()
+    app.extensions[EXTENSION] = database
+    return app
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()

@@ -1,0 +1,98 @@
+"""Rows for tests, each valid by itself; say only what the test is about."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import count
+
+from sqlalchemy.orm import Session
+from werkzeug.security import generate_password_hash
+
+from app.models import Category, MovementKind, Product, StockMovement, User
+from app.policies import Actor, Role
+
+PASSWORD = "Correct horse 12"
+CHEAP_HASH = "scrypt:128:8:1"
+_PASSWORD_HASH = generate_password_hash(PASSWORD, method=CHEAP_HASH)
+NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+_numbers = count(1)
+
+
+def make_user(session: Session, role: Role | str = Role.CUSTOMER, **fields) -> User:
+    number = next(_numbers)
+    username = fields.pop("username", f"user{number}")
+    email = fields.pop("email", f"user{number}@shop.example")
+    user = User(
+        **{
+            "username": username,
+            "username_key": username.casefold(),
+            "email": email,
+            "email_key": email.casefold(),
+            "phone_number": f"2547{number:08d}",
+            "password_hash": _PASSWORD_HASH,
+            "role": str(role),
+            "created_at": NOW,
+            "updated_at": NOW,
+            **fields,
+        }
+    )
+    session.add(user)
+    session.flush()
+    return user
+
+
+def actor_of(user: User) -> Actor:
+    return Actor(user.id, Role(user.role), user.username)
+
+
+def make_category(session: Session, name: str = "Shoes", parent: Category | None = None):
+    number = next(_numbers)
+    category = Category(
+        name=name,
+        slug=f"{name.lower().replace(' ', '-')}-{number}",
+        parent_id=parent.id if parent else None,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    session.add(category)
+    session.flush()
+    return category
+
+
+def make_product(
+    session: Session,
+    seller: User | None = None,
+    *,
+    stock: int = 10,
+    price_cents: int = 150_000,
+    **fields,
+) -> Product:
+    seller = seller or make_user(session, Role.SELLER)
+    product = Product(
+        **{
+            "seller_id": seller.id,
+            "name": f"Product {next(_numbers)}",
+            "price_cents": price_cents,
+            "on_hand": stock,
+            "created_at": NOW,
+            "updated_at": NOW,
+            **fields,
+        }
+    )
+    session.add(product)
+    session.flush()
+    if stock:
+        session.add(
+            StockMovement(
+                product_id=product.id,
+                kind=MovementKind.RECEIPT,
+                on_hand_delta=stock,
+                reserved_delta=0,
+                created_at=NOW,
+            )
+        )
+        session.flush()
+    return product
+
+
+def ids(rows: Sequence) -> list[int]:
+    return [row.id for row in rows]

@@ -1,0 +1,69 @@
+"""Stand-ins for the ports. None of our own code is ever mocked."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+
+from app.db import in_transaction
+from app.ports import PushAccepted, PushRequest, PushStatus, Verdict
+
+
+class FakeClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self, now: datetime = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@dataclass
+class FakeGateway:
+    """Safaricom as far as the port shows it: accepts each push unless told what to raise."""
+
+    pushes: list[PushRequest] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
+    push_error: Exception | None = None
+    statuses: dict[str, PushStatus] = field(default_factory=dict)
+    on_push: object = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def push(self, ask: PushRequest) -> PushAccepted:
+        assert not in_transaction(), "the network was used inside a transaction"
+        with self._lock:
+            self.pushes.append(ask)
+            number = len(self.pushes)
+        if callable(self.on_push):
+            self.on_push(ask)
+        if self.push_error is not None:
+            raise self.push_error
+        return PushAccepted(
+            merchant_request_id=f"7071-4170-a0e4-{number:012d}",
+            checkout_request_id=f"ws_CO_2211202612000000{number:03d}{ask.msisdn[-9:]}",
+            customer_message="Success. Request accepted for processing",
+        )
+
+    def query(self, checkout_request_id: str) -> PushStatus:
+        assert not in_transaction(), "the network was used inside a transaction"
+        with self._lock:
+            self.queries.append(checkout_request_id)
+        return self.statuses.get(checkout_request_id, PushStatus(Verdict.NONE, "4999", None))
+
+    def says(self, checkout_request_id: str, code: str, desc: str = "") -> None:
+        """What a status query answers from now on."""
+        verdict = Verdict.PAID if code == "0" else Verdict.FAILED
+        self.statuses[checkout_request_id] = PushStatus(verdict, code, desc)
+
+
+@dataclass
+class FakeDoorbell:
+    """Remembers who rang."""
+
+    rings: list[tuple[str, int, float]] = field(default_factory=list)
+
+    def ring(self, job: str, row_id: int, *, delay_seconds: float = 0) -> None:
+        self.rings.append((job, row_id, delay_seconds))
