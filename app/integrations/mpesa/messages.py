@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 from app.integrations.mpesa.errors import scrub_text
@@ -89,14 +90,8 @@ def read_stk_query(status: int, document: Any, checkout_request_id: str) -> Push
     answers 500.001.1001 at times even for a prompt that ended long ago. A code that we do not
     know to be final is no verdict either.
     """
-    if not isinstance(document, dict):
-        return _no_verdict(f"HTTP {status} without a readable body")
-    if "errorCode" in document or "fault" in document:
-        return _no_verdict(describe_error(status, document))
-    if status != 200 or _text_of(document.get("ResponseCode")) != "0":  # noqa: PLR2004
-        return _no_verdict(f"HTTP {status}, the query was not accepted")
-    if document.get("CheckoutRequestID") != checkout_request_id:
-        return _no_verdict("The answer is about another prompt")
+    if (doubt := _doubt_query(status, document, checkout_request_id)) is not None:
+        return PushStatus(Verdict.NONE, None, doubt)
     code = _text_of(document.get("ResultCode"))
     desc = _clean(document.get("ResultDesc"))
     if code == SUCCESS:
@@ -105,6 +100,19 @@ def read_stk_query(status: int, document: Any, checkout_request_id: str) -> Push
         return PushStatus(Verdict.FAILED, code, desc)
     known = code if code and _RESULT_CODE.fullmatch(code) else None
     return PushStatus(Verdict.NONE, known, desc or "No final result")
+
+
+def _doubt_query(status: int, document: Any, checkout_request_id: str) -> str | None:
+    """Why the answer to a query says nothing about the prompt, or None."""
+    if not isinstance(document, dict):
+        return f"HTTP {status} without a readable body"
+    if "errorCode" in document or "fault" in document:
+        return describe_error(status, document)
+    if status != HTTPStatus.OK or _text_of(document.get("ResponseCode")) != "0":
+        return f"HTTP {status}, the query was not accepted"
+    if document.get("CheckoutRequestID") != checkout_request_id:
+        return "The answer is about another prompt"
+    return None
 
 
 def describe_error(status: int, document: Any) -> str:
@@ -128,7 +136,7 @@ def _load(raw: bytes) -> Any:
     if len(raw) > _LARGEST_MESSAGE_BYTES:
         raise UnreadableMessage("longer than any message")
     try:
-        return load_strict_json(raw)
+        return load_strict_json(raw, nan_as_null=True)
     except UnreadableJson as error:
         raise UnreadableMessage(str(error)) from None
 
@@ -161,26 +169,20 @@ def _read_items(metadata: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for item in items:
         if isinstance(item, dict) and isinstance(name := item.get("Name"), str):
-            value = item.get("Value")
-            values[name] = value if values.get(name, value) == value else _AMBIGUOUS
+            given = item.get("Value")
+            value = given if isinstance(given, str | int | Decimal) else None
+            values[name] = value if values.get(name, value) == value else None
     return values
 
 
-class _Ambiguous:
-    """Stands for a value that was given twice, differently; equal to nothing but itself."""
-
-
-_AMBIGUOUS = _Ambiguous()
-
-
 def _read_amount_cents(value: Any) -> int | None:
-    """Exact cents of a JSON number of shillings; a text is no number, nor is a fraction of a cent."""
+    """Exact cents of a JSON number of shillings. A text is no number; half a cent is no amount."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     if not 0 < value <= _LARGEST_AMOUNT_SHILLINGS:
         return None
-    cents = value * CENTS_PER_SHILLING
-    return int(cents) if cents == int(cents) else None
+    cents = int(value * CENTS_PER_SHILLING)
+    return cents if Decimal(cents) / CENTS_PER_SHILLING == value else None
 
 
 def _read_receipt(value: Any) -> str | None:
@@ -221,7 +223,3 @@ def _code_of(value: Any) -> str | None:
 def _clean(value: Any) -> str:
     """A text that any database can store: no control characters, no half of a surrogate pair."""
     return _UNSTORABLE.sub(" ", value).strip()[:_LONGEST_TEXT] if isinstance(value, str) else ""
-
-
-def _no_verdict(reason: str) -> PushStatus:
-    return PushStatus(Verdict.NONE, None, reason)

@@ -166,7 +166,7 @@ FINAL_FAILURES = frozenset(row.code for row in _ROWS if row.final_in_query)
 
 
 def explain(code: str) -> ResultCode:
-    """What a failure means. An unknown code has failed in a callback, and proves nothing in a query.
+    """What a failure means. An unknown code is final in a callback and proves nothing in a query.
 
     Raises ValueError for ``0``: money that moved is no failure to explain.
     """

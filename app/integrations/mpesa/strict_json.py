@@ -9,17 +9,18 @@ class UnreadableJson(ValueError):
     """Not JSON, or JSON that two readers could understand differently."""
 
 
-def load_strict_json(raw: bytes) -> Any:
+def load_strict_json(raw: bytes, *, nan_as_null: bool = False) -> Any:
     """The value of one JSON text in UTF-8. Numbers with a point or exponent become Decimal.
 
     A name given twice is refused, since another reader may have taken the other value. ``NaN``
-    and ``Infinity``, which are not JSON, are read as null. Raises UnreadableJson and nothing else.
+    and ``Infinity``, which are not JSON, are refused or read as null. Raises UnreadableJson and
+    nothing else.
     """
     try:
         return json.loads(
             raw.decode("utf-8-sig"),
             parse_float=Decimal,
-            parse_constant=_read_constant,
+            parse_constant=_read_null if nan_as_null else _refuse_constant,
             object_pairs_hook=_build_object,
         )
     except RecursionError:
@@ -35,8 +36,12 @@ def load_strict_json(raw: bytes) -> Any:
         raise UnreadableJson("not JSON") from None
 
 
-def _read_constant(_name: str) -> None:
+def _read_null(_name: str) -> None:
     return None
+
+
+def _refuse_constant(name: str) -> None:
+    raise UnreadableJson(f"{name} is no number")
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
