@@ -1,0 +1,55 @@
+"""The adapter for Safaricom's Daraja: it knows no table and no web framework."""
+
+from app.integrations.mpesa.breaker import CircuitBreaker
+from app.integrations.mpesa.client import DarajaClient
+from app.integrations.mpesa.errors import (
+    MpesaBusy,
+    MpesaError,
+    MpesaMisconfigured,
+    MpesaPhoneBusy,
+    MpesaRefused,
+    MpesaUnavailable,
+    MpesaUncertain,
+    scrub_text,
+)
+from app.integrations.mpesa.memory_token_store import MemoryTokenStore
+from app.integrations.mpesa.messages import (
+    StkCallback,
+    UnreadableMessage,
+    read_stk_callback,
+    read_stk_query,
+)
+from app.integrations.mpesa.passwords import stk_password
+from app.integrations.mpesa.result_codes import (
+    FINAL_FAILURES,
+    RESULT_CODES,
+    FailureStatus,
+    ResultCode,
+    explain,
+)
+from app.integrations.mpesa.settings import MpesaSettings
+
+__all__ = [
+    "FINAL_FAILURES",
+    "RESULT_CODES",
+    "CircuitBreaker",
+    "DarajaClient",
+    "FailureStatus",
+    "MemoryTokenStore",
+    "MpesaBusy",
+    "MpesaError",
+    "MpesaMisconfigured",
+    "MpesaPhoneBusy",
+    "MpesaRefused",
+    "MpesaSettings",
+    "MpesaUnavailable",
+    "MpesaUncertain",
+    "ResultCode",
+    "StkCallback",
+    "UnreadableMessage",
+    "explain",
+    "read_stk_callback",
+    "read_stk_query",
+    "scrub_text",
+    "stk_password",
+]
