@@ -1,0 +1,143 @@
+"""What goes over the wire, as Safaricom prints it: JSON, ids and error envelopes."""
+
+import json
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from random import Random
+
+JSON_TYPE = "application/json"
+
+_HEX = "0123456789abcdef"
+_CAPITALS = string.ascii_uppercase + string.digits
+_DAYS = "123456789ABCDEFGHIJKLMNOPQRSTUV"
+_RECEIPT_YEAR_OF_A = 2006  # L is 2017, T is 2025
+
+
+class Shape(StrEnum):
+    """The faces of a refusal."""
+
+    ENVELOPE = "envelope"
+    APIGEE = "apigee"
+    HTML = "html"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer in place of the one hoped for."""
+
+    status: int
+    code: str = ""
+    message: str = ""
+    shape: Shape = Shape.ENVELOPE
+
+    def render(self, request_id: str) -> tuple[str, str]:
+        """The body and its content type."""
+        if self.shape is Shape.ENVELOPE:
+            envelope = {
+                "requestId": request_id,
+                "errorCode": self.code,
+                "errorMessage": self.message,
+            }
+            return print_json(envelope), JSON_TYPE
+        if self.shape is Shape.APIGEE:
+            fault = {"faultstring": self.message, "detail": {"errorcode": self.code}}
+            return print_json({"fault": fault}), JSON_TYPE
+        if self.shape is Shape.HTML:
+            return _HTML.format(status=self.status, message=self.message), "text/html"
+        return "", "text/plain"
+
+
+class Refused(Exception):
+    """Carries a refusal up to the edge that prints it."""
+
+    def __init__(self, refusal: Refusal, request_id: str | None = None) -> None:
+        super().__init__(f"{refusal.status} {refusal.code} {refusal.message}")
+        self.refusal = refusal
+        self.request_id = request_id
+
+
+_HTML = (
+    "<html>\r\n<head><title>{status} {message}</title></head>\r\n<body>\r\n"
+    "<center><h1>{status} {message}</h1></center>\r\n</body>\r\n</html>\r\n"
+)
+
+BAD_CREDENTIALS = Refusal(400, "400.008.01", "Invalid Authentication passed")
+EMPTY_BAD_CREDENTIALS = Refusal(400, shape=Shape.EMPTY)
+BAD_GRANT = Refusal(400, "400.008.02", "Invalid grant type passed")
+INVALID_TOKEN = Refusal(404, "404.001.03", "Invalid Access Token")
+NOT_FOUND = Refusal(404, "404.001.01", "Resource not found")
+METHOD_NOT_ALLOWED = Refusal(405, "405.001", "Method Not Allowed")
+BAD_PAYLOAD = Refusal(400, "400.002.05", "Invalid Request Payload")
+NO_MERCHANT = Refusal(500, "500.001.1001", "Merchant does not exist")
+WRONG_PASSWORD = Refusal(500, "500.001.1001", "[MerchantValidate] - Wrong credentials")
+SUBSCRIBER_LOCKED = Refusal(
+    500,
+    "500.001.1001",
+    "Unable to lock subscriber, a transaction is already in process for the current subscriber",
+)
+BEING_PROCESSED = Refusal(500, "500.001.1001", "The transaction is being processed")
+NO_TRANSACTION = Refusal(500, "500.001.1001", "The transaction does not Exist")
+SYSTEM_BUSY = Refusal(500, "500.003.02", "System is busy. Please try again in few minutes")
+SPIKE_ARREST = Refusal(500, "500.003.02", "Error Occurred: Spike Arrest Violation")
+QUOTA = Refusal(500, "500.003.03", "Quota Violation")
+INTERNAL_ERROR = Refusal(500, "500.003.1001", "Internal Server Error")
+APIGEE_SPIKE_ARREST = Refusal(
+    429,
+    "policies.ratelimit.SpikeArrestViolation",
+    "Spike arrest violation. Allowed rate : MessageRate{messagesPerPeriod=5, periodInMicroseconds="
+    "1000000, maxBurstMessageCount=1.0}",
+    Shape.APIGEE,
+)
+BAD_GATEWAY = Refusal(502, message="Bad Gateway", shape=Shape.HTML)
+UNAVAILABLE = Refusal(503, message="Service Temporarily Unavailable", shape=Shape.HTML)
+BUSY_WITH_HTTP_200 = Refusal(200, SYSTEM_BUSY.code, SYSTEM_BUSY.message)
+
+
+def invalid_field(name: str) -> Refusal:
+    return Refusal(400, "400.002.02", f"Bad Request - Invalid {name}")
+
+
+def print_json(value: object) -> str:
+    """Compact JSON in which a Decimal keeps its decimals: 1.00 stays 1.00."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, Mapping):
+        items = (f"{json.dumps(str(key))}:{print_json(item)}" for key, item in value.items())
+        return "{" + ",".join(items) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(print_json(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+def make_request_id(dice: Random) -> str:
+    """Like 7071-4170-a0e4-8345632bad441652435: hexadecimal groups, then some digits."""
+    groups = ["".join(dice.choices(_HEX, k=length)) for length in (4, 4, 4, 12)]
+    digits = "".join(dice.choices(string.digits, k=dice.randint(4, 7)))
+    return "-".join(groups) + digits
+
+
+def make_checkout_id(dice: Random, moment: datetime, phone: str) -> str:
+    """`ws_CO_`, Nairobi's time, one to three digits, the last nine of the phone."""
+    return f"ws_CO_{moment:%d%m%Y%H%M%S}{dice.randint(1, 999)}{phone[-9:]}"
+
+
+def make_receipt(dice: Random, moment: datetime) -> str:
+    """Ten capitals and digits, of which the first three tell year, month and day."""
+    year = string.ascii_uppercase[(moment.year - _RECEIPT_YEAR_OF_A) % 26]
+    month = string.ascii_uppercase[moment.month - 1]
+    return year + month + _DAYS[moment.day - 1] + "".join(dice.choices(_CAPITALS, k=7))
+
+
+def print_moment(moment: datetime) -> str:
+    """YYYYMMDDHHmmss, as TransactionDate has it."""
+    return f"{moment:%Y%m%d%H%M%S}"
+
+
+def mask_phone(phone: str) -> str:
+    """Keep what a person recognises their own number by: 2547****678."""
+    return f"{phone[:4]}****{phone[-3:]}"
