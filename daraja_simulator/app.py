@@ -1,0 +1,58 @@
+"""The Flask application: endpoints, error envelopes, and one log line a request."""
+
+import logging
+import time
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from daraja_simulator import wire
+from daraja_simulator.config import SimulatorConfig
+from daraja_simulator.daraja import daraja, this_gateway
+from daraja_simulator.gateway import Gateway
+from daraja_simulator.wire import Refusal, Refused
+
+log = logging.getLogger("daraja_simulator")
+
+_LONGEST_BODY_BYTES = 1_000_000
+
+
+def create_simulator(config: SimulatorConfig | None = None) -> Flask:
+    """Build the application; its gateway is `app.extensions["gateway"]`.
+
+    The gateway's timetable is not started: SimulatorServer does that, and stops it again.
+    """
+    app = Flask("daraja_simulator")
+    app.config["MAX_CONTENT_LENGTH"] = _LONGEST_BODY_BYTES
+    app.url_map.merge_slashes = False  # the real gateway redirects nobody
+    app.extensions["gateway"] = Gateway(config or SimulatorConfig())
+    app.register_blueprint(daraja)
+    app.register_error_handler(Refused, _answer_refusal)
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.before_request(_note_start)
+    app.after_request(_log_request)
+    return app
+
+
+def _answer_refusal(refused: Refused) -> Response:
+    request_id = refused.request_id or this_gateway().make_request_id()
+    body, content_type = refused.refusal.render(request_id)
+    return Response(body, refused.refusal.status, content_type=content_type)
+
+
+def _answer_http_error(error: HTTPException) -> Response:
+    known = {404: wire.NOT_FOUND, 405: wire.METHOD_NOT_ALLOWED, 413: wire.BAD_PAYLOAD}
+    code = error.code or 500
+    refusal = known.get(code) or Refusal(code, f"{code}.001", error.name)
+    return _answer_refusal(Refused(refusal))
+
+
+def _note_start() -> None:
+    g.started = time.monotonic()
+
+
+def _log_request(response: Response) -> Response:
+    """The query string stays out, and bodies and headers too: phones and tokens travel there."""
+    milliseconds = round((time.monotonic() - g.started) * 1000)
+    log.info("%s %s %s in %s ms", request.method, request.path, response.status_code, milliseconds)
+    return response
