@@ -8,8 +8,10 @@ from werkzeug.exceptions import HTTPException
 
 from daraja_simulator import wire
 from daraja_simulator.config import SimulatorConfig
+from daraja_simulator.control import answer_control_error, control
 from daraja_simulator.daraja import daraja, this_gateway
 from daraja_simulator.gateway import Gateway
+from daraja_simulator.page import page
 from daraja_simulator.wire import Refusal, Refused
 
 log = logging.getLogger("daraja_simulator")
@@ -22,11 +24,13 @@ def create_simulator(config: SimulatorConfig | None = None) -> Flask:
 
     The gateway's timetable is not started: SimulatorServer does that, and stops it again.
     """
-    app = Flask("daraja_simulator")
+    app = Flask("daraja_simulator", static_folder=None)  # the page brings its own
     app.config["MAX_CONTENT_LENGTH"] = _LONGEST_BODY_BYTES
     app.url_map.merge_slashes = False  # the real gateway redirects nobody
     app.extensions["gateway"] = Gateway(config or SimulatorConfig())
     app.register_blueprint(daraja)
+    app.register_blueprint(control)
+    app.register_blueprint(page)
     app.register_error_handler(Refused, _answer_refusal)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.before_request(_note_start)
@@ -41,6 +45,9 @@ def _answer_refusal(refused: Refused) -> Response:
 
 
 def _answer_http_error(error: HTTPException) -> Response:
+    """Even what no endpoint takes is refused in the manner of the side that was called."""
+    if request.path.startswith(control.url_prefix or "/__sim"):
+        return answer_control_error(error)
     known = {404: wire.NOT_FOUND, 405: wire.METHOD_NOT_ALLOWED, 413: wire.BAD_PAYLOAD}
     code = error.code or 500
     refusal = known.get(code) or Refusal(code, f"{code}.001", error.name)

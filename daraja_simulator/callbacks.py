@@ -27,7 +27,7 @@ def build_callback(prompt: Prompt, dice: Random, now: datetime) -> bytes:
     if result is None:
         raise ValueError("A prompt that still waits has no callback.")
     receipt = prompt.receipt
-    if disguise is Disguise.FORGED_SUCCESS:
+    if disguise is Disguise.FORGED_SUCCESS and not result.is_success:
         result, receipt = SUCCESS, make_receipt(dice, now)
     callback: Callback = {
         "MerchantRequestID": prompt.merchant_request_id,

@@ -108,16 +108,21 @@ class Gateway:
             self._prompts[prompt.checkout_request_id] = prompt
             self._on_phone[push.phone] = prompt
             if plan.answer is not Answer.AFTER_CALLBACK:
-                self.timetable.add(self._seconds_until_end(plan), lambda: self._end_of_plan(prompt))
+                self.timetable.add(
+                    self._seconds_until_end(plan), lambda: self._end_as_planned(prompt)
+                )
             return prompt
 
-    def end_prompt(self, prompt: Prompt, result: Result, plan: Plan | None = None) -> bool:
-        """End it now, by a person's hand or the control API; false if it had ended already."""
+    def end_prompt(self, prompt: Prompt, plan: Plan) -> bool:
+        """End it now, by that plan; false if it had ended already."""
         with self.lock:
             if prompt.result is not None:
                 return False
-            prompt.plan = plan or replace(prompt.plan, then=None)
-            self._conclude(prompt, result)
+            prompt.plan = plan
+            self._conclude(prompt, plan.result)
+        second = plan.then
+        if second is not None:
+            self.timetable.add(SECOND_RESULT_SECONDS, lambda: self._second_end(prompt, second))
         self._send_callback(prompt)
         return True
 
@@ -205,15 +210,12 @@ class Gateway:
             expires_at=now + timedelta(seconds=self._seconds_until_end(plan)),
         )
 
-    def _end_of_plan(self, prompt: Prompt) -> None:
-        with self.lock:
-            if prompt.result is not None:
-                return
-            self._conclude(prompt, prompt.plan.result)
-            second = prompt.plan.then
-        if second is not None:
-            self.timetable.add(SECOND_RESULT_SECONDS, lambda: self._second_end(prompt, second))
-        self._send_callback(prompt)
+    def _schedule_end(self, prompt: Prompt) -> None:
+        seconds = self._seconds_until_end(prompt.plan)
+        self.timetable.add(seconds, lambda: self._end_as_planned(prompt))
+
+    def _end_as_planned(self, prompt: Prompt) -> None:
+        self.end_prompt(prompt, prompt.plan)  # it may have ended by a person's hand: no matter
 
     def _second_end(self, prompt: Prompt, result: Result) -> None:
         with self.lock:
