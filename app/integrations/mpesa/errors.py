@@ -16,11 +16,8 @@ _OPAQUE = re.compile(r"(?=[A-Za-z_+/=-]*[0-9])[A-Za-z0-9_+/=-]{20,}")
 _LONG_NUMBER = re.compile(r"[0-9]{9,}")
 
 
-def scrub_text(text: str, *secrets: str) -> str:
-    """A text from outside, short, printable, with no token, no secret and no whole phone number."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[hidden]")
+def scrub_text(text: str) -> str:
+    """A text from outside, short, printable, with no token and no whole phone number."""
     text = _UNPRINTABLE.sub(" ", text)
     text = _ECHOED_TOKEN.sub(r"\1[hidden]", text)
     text = _CHECKOUT_ID.sub("ws_CO_[hidden]", text)
