@@ -56,6 +56,7 @@ class Config:
     trusted_proxy_count: int
     web_workers: int
     web_threads: int
+    worker_threads: int
     allow_sqlite_with_workers: bool
     debug: bool
     log_level: str
@@ -72,8 +73,9 @@ class Config:
     login_failure_address_limit: str
     register_limit: str
     write_limit: str
-    prompt_phone_limit: str
     prompt_user_limit: str
+    prompts_per_phone_10_minutes: int
+    prompts_per_phone_day: int
 
     queue_url: str = field(repr=False)
     sweep_seconds: float
@@ -208,6 +210,7 @@ def _read(read: _Reader) -> Config:
         trusted_proxy_count=read.whole("TRUSTED_PROXY_COUNT", 0),
         web_workers=read.whole("WEB_WORKERS", 1, minimum=1),
         web_threads=read.whole("WEB_THREADS", 8, minimum=1),
+        worker_threads=read.whole("WORKER_THREADS", 4, minimum=1),
         allow_sqlite_with_workers=read.flag("ALLOW_SQLITE_WITH_WORKERS", default=False),
         debug=read.flag("FLASK_DEBUG", default=False),
         log_level=read.text("LOG_LEVEL", "INFO").upper(),
@@ -222,8 +225,9 @@ def _read(read: _Reader) -> Config:
         login_failure_address_limit=read.text("LOGIN_FAILURE_ADDRESS_LIMIT", "60 per 15 minutes"),
         register_limit=read.text("REGISTER_LIMIT", "60 per hour"),
         write_limit=read.text("WRITE_LIMIT", "240 per minute"),
-        prompt_phone_limit=read.text("PROMPT_PHONE_LIMIT", "3 per 10 minutes; 10 per day"),
-        prompt_user_limit=read.text("PROMPT_USER_LIMIT", "10 per 10 minutes; 60 per day"),
+        prompt_user_limit=read.text("PROMPT_USER_LIMIT", "20 per 10 minutes; 200 per day"),
+        prompts_per_phone_10_minutes=read.whole("PROMPTS_PER_PHONE_10_MINUTES", 3, minimum=1),
+        prompts_per_phone_day=read.whole("PROMPTS_PER_PHONE_DAY", 10, minimum=1),
         queue_url=read.text("QUEUE_URL", "sqlite:///instance/queue.db"),
         sweep_seconds=read.number("SWEEP_SECONDS", 15, minimum=0.05),
         order_expiry_seconds=read.whole("ORDER_EXPIRY_SECONDS", 900, minimum=1),

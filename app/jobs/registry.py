@@ -5,12 +5,29 @@ Every job may run twice, or beside itself, and ends as if it had run once.
 
 from collections.abc import Callable, Mapping
 
+import structlog
+
+from app.jobs.check_payment import check_due_payments, check_payment
+from app.jobs.expire_orders import expire_due_orders, expire_order
+from app.jobs.process_message import process_message, process_waiting_messages
+from app.jobs.tidy import delete_expired_rows
 from app.jobs.work import Work
 
+log = structlog.get_logger()
 Job = Callable[[Work, int], None]
 
-JOBS: Mapping[str, Job] = {}
+JOBS: Mapping[str, Job] = {
+    "process_message": process_message,
+    "check_payment": check_payment,
+    "expire_order": expire_order,
+}
+_SWEEPS = (process_waiting_messages, check_due_payments, expire_due_orders, delete_expired_rows)
 
 
 def sweep(work: Work) -> None:
-    """Do all work that is due, whoever should have done it."""
+    """Do all work that is due, whoever should have done it. One part's failure stops no other."""
+    for part in _SWEEPS:
+        try:
+            part(work)
+        except Exception:
+            log.exception("sweep_failed", part=part.__name__)

@@ -147,5 +147,6 @@ class InboxMessage(Base):
     remote_addr: Mapped[str | None] = mapped_column(String(45))
     received_at: Mapped[When]
     processed_at: Mapped[datetime | None] = mapped_column(Moment)
+    attempts: Mapped[Quantity] = mapped_column(default=0)
     outcome: Mapped[Code | None]
     error: Mapped[str | None] = mapped_column(Text)

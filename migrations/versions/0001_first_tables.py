@@ -442,6 +442,7 @@ def upgrade() -> None:
         sa.Column("remote_addr", sa.String(length=45), nullable=True),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("processed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.String(length=40), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.CheckConstraint(

@@ -1,0 +1,120 @@
+"""Asking Safaricom what became of a prompt whose callback has not come."""
+
+import time
+from datetime import timedelta
+
+import structlog
+
+from app.integrations.mpesa import explain
+from app.jobs.work import Work
+from app.models import Payment, PaymentState
+from app.ports import PushStatus, Verdict
+from app.services.due_payments import (
+    CheckSchedule,
+    claim_due_payments,
+    claim_payment,
+    note_no_verdict,
+    postpone_check,
+    reserve_query_slot,
+)
+from app.services.settle_payment import Failure, Proof, fail_payment, settle_payment
+
+log = structlog.get_logger()
+LEASE_SECONDS = 60.0
+BATCH = 25
+LONGEST_WAIT_FOR_A_SLOT = timedelta(seconds=2)
+
+
+def schedule_of(work: Work) -> CheckSchedule:
+    config = work.config
+    return CheckSchedule(
+        check_seconds=config.mpesa_query_schedule_seconds,
+        unknown_after_seconds=config.mpesa_unknown_after_seconds,
+        no_answer_after_seconds=config.mpesa_no_answer_after_seconds,
+        give_up_after_seconds=config.mpesa_give_up_after_seconds,
+    )
+
+
+def check_payment(work: Work, payment_id: int) -> None:
+    """Query one payment if its check is due and no other worker is at it."""
+    with work.database.transaction() as session:
+        claimed = claim_payment(session, payment_id, work.now(), LEASE_SECONDS)
+    if claimed:
+        _check_claimed(work, payment_id)
+
+
+def check_due_payments(work: Work) -> None:
+    """Query every payment whose check is due, a batch at a time."""
+    while True:
+        with work.database.transaction() as session:
+            claimed = claim_due_payments(
+                session, work.now(), limit=BATCH, lease_seconds=LEASE_SECONDS
+            )
+        for payment_id in claimed:
+            _check_claimed(work, payment_id)
+        if len(claimed) < BATCH:
+            return
+
+
+def _check_claimed(work: Work, payment_id: int) -> None:
+    with work.database.reading() as session:
+        payment = session.get_one(Payment, payment_id)
+    if payment.checkout_request_id is None:
+        _note(work, payment_id, "Safaricom never answered the push; there is no id to ask with")
+        return
+    if not _wait_for_slot(work, payment_id):
+        return
+    status = work.ports.gateway.query(payment.checkout_request_id)
+    _apply(work, payment_id, status)
+
+
+def _wait_for_slot(work: Work, payment_id: int) -> bool:
+    """Keep the pace of all workers together; a slot that is far off is left to the next sweep."""
+    now = work.now()
+    with work.database.transaction() as session:
+        slot = reserve_query_slot(session, now, work.config.mpesa_queries_per_second)
+        if slot - now > LONGEST_WAIT_FOR_A_SLOT:
+            postpone_check(session, payment_id, slot)
+            return False
+    time.sleep(max(0.0, (slot - now).total_seconds()))
+    return True
+
+
+def _apply(work: Work, payment_id: int, status: PushStatus) -> None:
+    code, desc = status.result_code or "", status.result_desc or ""
+    if status.verdict is Verdict.NONE:
+        _note(work, payment_id, f"{code} {desc}".strip() or "no verdict")
+        return
+    with work.database.transaction() as session:
+        if status.verdict is Verdict.PAID:
+            proof = Proof(source="query", result_code=code, result_desc=desc[:300])
+            outcome = settle_payment(session, payment_id, proof, work.now())
+        else:
+            outcome = fail_payment(
+                session, payment_id, failure_of(code, desc, source="query"), work.now()
+            )
+        postpone_check(session, payment_id, None)
+    log.info("payment_queried", payment_id=payment_id, verdict=status.verdict, outcome=outcome)
+
+
+def failure_of(code: str, desc: str, *, source: str) -> Failure:
+    """What a result code other than 0 means for the payment and for the payer."""
+    meaning = explain(code)
+    return Failure(
+        source=source,
+        status=PaymentState(meaning.status.value),
+        result_code=code,
+        result_desc=(desc or meaning.meaning)[:300],
+        customer_message=meaning.customer_message,
+        alert=meaning.alert,
+    )
+
+
+def _note(work: Work, payment_id: int, reason: str) -> None:
+    now = work.now()
+    with work.database.transaction() as session:
+        next_check = note_no_verdict(session, payment_id, reason, schedule_of(work), now)
+    log.info("payment_has_no_verdict", payment_id=payment_id, reason=reason)
+    if next_check is not None:
+        delay = (next_check - now).total_seconds()
+        work.ports.doorbell.ring("check_payment", payment_id, delay_seconds=delay)

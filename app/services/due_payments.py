@@ -1,0 +1,211 @@
+"""Which payments the reconciler looks at, when, and how many a second."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.models import LIVE_STATES, Pace, Payment, PaymentState, TaskKind
+from app.services.records import Matter, file_task, notify, record_payment_event
+from app.services.settle_payment import lock_payment
+from app.utils.money import cents_to_wire
+from app.utils.phone import mask_msisdn
+
+_JITTER = 0.1
+_HOUR_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSchedule:
+    """When to ask what became of a prompt, in seconds after it was asked for.
+
+    After the last entry of ``check_seconds`` it is asked hourly. A prompt is called unknown, not
+    failed, after ``unknown_after_seconds``; one whose answer never came, so that it cannot even be
+    asked about, is let go after ``no_answer_after_seconds``; everything is handed to a person
+    after ``give_up_after_seconds``.
+    """
+
+    check_seconds: Sequence[float]
+    unknown_after_seconds: float
+    no_answer_after_seconds: float
+    give_up_after_seconds: float
+
+    def next_check(self, payment: Payment, now: datetime) -> datetime:
+        """The first moment of the schedule that lies ahead, a little jittered."""
+        age = (now - payment.created_at).total_seconds()
+        ahead = [seconds for seconds in self.check_seconds if seconds > age]
+        wait = min(ahead) - age if ahead else min(_HOUR_SECONDS, max(age, 1.0))
+        return now + timedelta(seconds=wait * (1 + random.uniform(0, _JITTER)))
+
+
+def claim_due_payments(
+    session: Session, now: datetime, *, limit: int, lease_seconds: float
+) -> list[int]:
+    """Take payments whose check is due, each for one worker; a dead worker's come back."""
+    due = session.scalars(
+        select(Payment.id)
+        .where(Payment.next_check_at <= now, _is_free(now))
+        .order_by(Payment.next_check_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    return [
+        payment_id for payment_id in due if claim_payment(session, payment_id, now, lease_seconds)
+    ]
+
+
+def claim_payment(session: Session, payment_id: int, now: datetime, lease_seconds: float) -> bool:
+    """Take one payment if its check is due and nobody else has it."""
+    taken = session.execute(
+        update(Payment)
+        .where(Payment.id == payment_id, Payment.next_check_at <= now, _is_free(now))
+        .values(leased_until=now + timedelta(seconds=lease_seconds))
+        .returning(Payment.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return taken is not None
+
+
+def reserve_query_slot(session: Session, now: datetime, per_second: float) -> datetime:
+    """The moment at which the caller may query, so that all workers together keep the pace."""
+    interval = timedelta(seconds=1 / per_second)
+    pace = session.scalar(
+        select(Pace)
+        .where(Pace.name == "mpesa_query")
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if pace is None:
+        session.add(Pace(name="mpesa_query", next_at=now + interval))
+        session.flush()
+        return now
+    slot = max(pace.next_at, now)
+    pace.next_at = slot + interval
+    session.flush()
+    return slot
+
+
+def postpone_check(session: Session, payment_id: int, until: datetime | None) -> None:
+    """Give a claimed payment back, to be looked at later, or no more."""
+    session.execute(
+        update(Payment)
+        .where(Payment.id == payment_id)
+        .values(next_check_at=until, leased_until=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def note_no_verdict(
+    session: Session, payment_id: int, reason: str, schedule: CheckSchedule, now: datetime
+) -> datetime | None:
+    """Nothing is known yet: plan the next look, or hand the payment to a person.
+
+    Answers when it is looked at next; None where nobody will by itself.
+    """
+    order, payment = lock_payment(session, payment_id)
+    payment.leased_until = None
+    if payment.review_reason is not None or payment.status not in LIVE_STATES:
+        payment.next_check_at = None
+        return None
+    payment.check_count += 1
+    age_seconds = (now - payment.created_at).total_seconds()
+    if payment.checkout_request_id is None and age_seconds >= schedule.no_answer_after_seconds:
+        _let_go(session, payment, now)
+        notify(
+            session,
+            order.user_id,
+            "payment_failed",
+            title=f"Order {order.number} is not paid yet",
+            body=payment.customer_message or "",
+            now=now,
+            order_id=order.id,
+        )
+        return None
+    if age_seconds >= schedule.give_up_after_seconds:
+        _hand_over(session, payment, reason, now)
+        return None
+    if payment.status != PaymentState.UNKNOWN and (
+        age_seconds >= schedule.unknown_after_seconds or payment.status == PaymentState.CREATED
+    ):
+        _move(session, payment, PaymentState.UNKNOWN, reason, now)
+        payment.customer_message = (
+            "M-Pesa has not told us yet whether this was paid. Do not pay again; we keep asking."
+        )
+    payment.next_check_at = schedule.next_check(payment, now)
+    payment.updated_at = now
+    session.flush()
+    return payment.next_check_at
+
+
+def _let_go(session: Session, payment: Payment, now: datetime) -> None:
+    """Whether the push arrived was never known, no callback came, and no phone rings any more.
+
+    The buyer may try again. Money that shows up later still wins; a person is told to look for it.
+    """
+    _move(session, payment, PaymentState.FAILED, "no answer and no callback", now)
+    payment.result_desc = "M-Pesa never confirmed that it received the request."
+    payment.customer_message = (
+        "M-Pesa never confirmed this payment, and you can try again. If you were charged, keep"
+        " the M-Pesa message and tell the shop: we will find it."
+    )
+    payment.next_check_at = None
+    payment.finished_at = now
+    file_task(
+        session,
+        Matter(
+            kind=TaskKind.UNKNOWN_PAYMENT,
+            title=f"Look on the statement for payment {payment.id}",
+            description=f"KES {cents_to_wire(payment.amount_cents)} was asked of"
+            f" {mask_msisdn(payment.msisdn)} at {payment.created_at:%Y-%m-%d %H:%M} UTC and M-Pesa"
+            " never answered. Should the statement show the money, it belongs to this order.",
+            dedupe_key=f"no_answer:{payment.id}",
+        ),
+        now,
+        payment=payment,
+    )
+    session.flush()
+
+
+def _hand_over(session: Session, payment: Payment, reason: str, now: datetime) -> None:
+    """Nobody could say for a whole day: a person decides, and the order stays as it is."""
+    if payment.status != PaymentState.UNKNOWN:
+        _move(session, payment, PaymentState.UNKNOWN, reason, now)
+    payment.next_check_at = None
+    payment.updated_at = now
+    file_task(
+        session,
+        Matter(
+            kind=TaskKind.UNKNOWN_PAYMENT,
+            title=f"Nobody knows what became of payment {payment.id}",
+            description=f"KES {cents_to_wire(payment.amount_cents)} was asked of"
+            f" {mask_msisdn(payment.msisdn)} at {payment.created_at:%Y-%m-%d %H:%M} UTC as"
+            f" {payment.checkout_request_id}. M-Pesa was asked {payment.check_count} times without"
+            f" a verdict; the last answer was: {reason}. Look on the M-Pesa statement.",
+            dedupe_key=f"unknown_payment:{payment.id}",
+        ),
+        now,
+        payment=payment,
+    )
+    session.flush()
+
+
+def _move(session: Session, payment: Payment, to: PaymentState, reason: str, now: datetime) -> None:
+    before = payment.status
+    payment.status = to
+    payment.updated_at = now
+    record_payment_event(
+        session,
+        payment.id,
+        from_status=before,
+        to_status=to,
+        source="reconciler",
+        now=now,
+        detail=reason,
+    )
+
+
+def _is_free(now: datetime) -> ColumnElement[bool]:
+    return or_(Payment.leased_until.is_(None), Payment.leased_until <= now)

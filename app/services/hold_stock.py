@@ -1,0 +1,179 @@
+"""Stock that an order holds, gives back, sells or takes again.
+
+Each change is one conditional UPDATE whose row count is checked, products in the order of their
+ids, with a typed movement beside it. Nothing here reads a count and decides on it later.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.models import MovementKind, Product, Reservation, ReservationState, StockMovement
+
+
+@dataclass(frozen=True, slots=True)
+class HeldProduct:
+    """A product at the moment when units of it were held."""
+
+    product_id: int
+    seller_id: int
+    name: str
+    price_cents: int
+
+
+def take_units(session: Session, wanted: Mapping[int, int]) -> dict[int, HeldProduct]:
+    """Promise units to an order that is about to be made: ``{product_id: quantity}``.
+
+    A product that is missing from the answer is gone or has too little left; the caller then
+    raises, and the transaction gives everything back.
+    """
+    taken = {}
+    for product_id in sorted(wanted):
+        quantity = wanted[product_id]
+        row = session.execute(
+            update(Product)
+            .where(
+                Product.id == product_id,
+                Product.deleted_at.is_(None),
+                Product.on_hand - Product.reserved >= quantity,
+            )
+            .values(reserved=Product.reserved + quantity, version=Product.version + 1)
+            .returning(Product.seller_id, Product.name, Product.price_cents)
+            .execution_options(synchronize_session=False)
+        ).one_or_none()
+        if row is not None:
+            taken[product_id] = HeldProduct(product_id, row.seller_id, row.name, row.price_cents)
+    return taken
+
+
+def record_hold(session: Session, order_id: int, wanted: Mapping[int, int], now: datetime) -> None:
+    """Write down which order the units taken belong to."""
+    for product_id in sorted(wanted):
+        quantity = wanted[product_id]
+        session.add(
+            Reservation(
+                order_id=order_id,
+                product_id=product_id,
+                quantity=quantity,
+                state=ReservationState.ACTIVE,
+                created_at=now,
+            )
+        )
+        _record(session, order_id, product_id, MovementKind.HOLD, now, reserved=quantity)
+    session.flush()
+
+
+def release_stock(session: Session, order_id: int, now: datetime) -> None:
+    """Give back what the order holds; what was given back or sold before is left alone."""
+    for product_id, quantity in _end(session, order_id, ReservationState.RELEASED, now):
+        _move(session, product_id, on_hand=0, reserved=-quantity)
+        _record(session, order_id, product_id, MovementKind.RELEASE, now, reserved=-quantity)
+    session.flush()
+
+
+def sell_held_stock(session: Session, order_id: int, now: datetime) -> None:
+    """The order is paid: what it holds leaves the shelf."""
+    for product_id, quantity in _end(session, order_id, ReservationState.CONSUMED, now):
+        sale = {"on_hand": -quantity, "reserved": -quantity}
+        _move(session, product_id, **sale)
+        _record(session, order_id, product_id, MovementKind.SALE, now, **sale)
+    session.flush()
+
+
+def sell_again(session: Session, order_id: int, now: datetime) -> bool:
+    """Take what the order once held straight off the shelf, all of it or nothing.
+
+    For money that came after the stock had been given back. Answers False, with nothing changed,
+    when a product is gone or has too little left.
+    """
+    wanted = dict(
+        session.execute(
+            select(Reservation.product_id, Reservation.quantity)
+            .where(
+                Reservation.order_id == order_id,
+                Reservation.state == ReservationState.RELEASED,
+            )
+            .order_by(Reservation.product_id)
+        )
+        .tuples()
+        .all()
+    )
+    if not wanted or not _all_there(session, wanted):
+        return False
+    session.execute(
+        update(Reservation)
+        .where(Reservation.order_id == order_id, Reservation.state == ReservationState.RELEASED)
+        .values(state=ReservationState.CONSUMED, ended_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    for product_id, quantity in sorted(wanted.items()):
+        _move(session, product_id, on_hand=-quantity, reserved=0)
+        _record(session, order_id, product_id, MovementKind.LATE_SALE, now, on_hand=-quantity)
+    session.flush()
+    return True
+
+
+def _all_there(session: Session, wanted: Mapping[int, int]) -> bool:
+    """Lock the products, in id order, and see whether each has enough to sell."""
+    left = {
+        row.id: row.left
+        for row in session.execute(
+            select(Product.id, (Product.on_hand - Product.reserved).label("left"))
+            .where(Product.id.in_(wanted), Product.deleted_at.is_(None))
+            .order_by(Product.id)
+            .with_for_update()
+        )
+    }
+    return all(left.get(product_id, 0) >= quantity for product_id, quantity in wanted.items())
+
+
+def _end(
+    session: Session, order_id: int, state: ReservationState, now: datetime
+) -> Iterable[tuple[int, int]]:
+    """End the order's active reservations, once; answers (product_id, quantity) in id order."""
+    ended = session.execute(
+        update(Reservation)
+        .where(Reservation.order_id == order_id, Reservation.state == ReservationState.ACTIVE)
+        .values(state=state, ended_at=now)
+        .returning(Reservation.product_id, Reservation.quantity)
+        .execution_options(synchronize_session=False)
+    ).tuples()
+    return sorted(ended)
+
+
+def _move(session: Session, product_id: int, *, on_hand: int, reserved: int) -> None:
+    session.execute(
+        update(Product)
+        .where(Product.id == product_id)
+        .values(
+            on_hand=Product.on_hand + on_hand,
+            reserved=Product.reserved + reserved,
+            version=Product.version + 1,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _record(
+    session: Session,
+    order_id: int,
+    product_id: int,
+    kind: MovementKind,
+    now: datetime,
+    *,
+    on_hand: int = 0,
+    reserved: int = 0,
+) -> None:
+    session.add(
+        StockMovement(
+            order_id=order_id,
+            product_id=product_id,
+            kind=kind,
+            on_hand_delta=on_hand,
+            reserved_delta=reserved,
+            created_at=now,
+        )
+    )

@@ -1,0 +1,169 @@
+"""The steps of an order's life besides being placed and paid: cancel, expire, fulfil."""
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, Forbidden, NotFound
+from app.models import LIVE_STATES, Order, OrderStatus, Payment
+from app.policies import Actor, cancellable_orders, fulfillable_orders, visible_orders
+from app.services.hold_stock import release_stock
+from app.services.records import notify, record_order_event
+
+ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.EXPIRED}),
+    OrderStatus.PAID: frozenset({OrderStatus.SHIPPED, OrderStatus.REFUNDED}),
+    OrderStatus.SHIPPED: frozenset({OrderStatus.DELIVERED}),
+    OrderStatus.DELIVERED: frozenset(),
+    OrderStatus.CANCELLED: frozenset(),
+    OrderStatus.EXPIRED: frozenset({OrderStatus.PAID}),
+    OrderStatus.REFUNDED: frozenset(),
+}
+"""``expired → paid`` is late money for which the stock is still there."""
+
+
+def lock_order(session: Session, order_id: int) -> Order | None:
+    """The order as it is now, locked until the transaction ends: a second hand waits here."""
+    return session.scalar(
+        select(Order)
+        .where(Order.id == order_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def lock_visible_order(session: Session, actor: Actor, order_id: int) -> Order:
+    """Raises NotFound for an order that is missing or not for this actor to see."""
+    order = session.scalar(
+        select(Order)
+        .where(Order.id == order_id, visible_orders(actor))
+        .with_for_update(of=Order)
+        .execution_options(populate_existing=True)
+    )
+    if order is None:
+        raise NotFound("There is no such order.", code="order_not_found")
+    return order
+
+
+def move_order(
+    session: Session,
+    order: Order,
+    to: OrderStatus,
+    now: datetime,
+    *,
+    actor_id: int | None = None,
+    reason: str | None = None,
+) -> None:
+    """Take one allowed step, on condition that the order still stands where we saw it.
+
+    Raises RuntimeError when it does not: the caller holds its lock, so that is a bug.
+    """
+    before = OrderStatus(order.status)
+    if to not in ALLOWED_MOVES[before]:
+        raise RuntimeError(f"An order never goes from {before} to {to}.")
+    values = {"status": to, "updated_at": now}
+    if to is OrderStatus.PAID:
+        values["paid_at"] = now
+    moved = session.execute(
+        update(Order)
+        .where(Order.id == order.id, Order.status == before)
+        .values(**values)
+        .returning(Order.id)
+    ).one_or_none()
+    if moved is None:
+        raise RuntimeError(f"Order {order.id} moved under our lock.")
+    session.refresh(order, ["status", "updated_at", "paid_at"])
+    record_order_event(session, order, before, now, actor_id=actor_id, reason=reason)
+
+
+def cancel_order(session: Session, actor: Actor, order_id: int, now: datetime) -> Order:
+    """Call an unpaid order off and give its stock back, once.
+
+    A prompt may still be on the phone; money that it brings later is kept for a refund. Raises
+    NotFound, Forbidden for a seller of its lines, Conflict when the order is past being called off.
+    """
+    order = lock_visible_order(session, actor, order_id)
+    _require(
+        session, order, cancellable_orders(actor), "Only its buyer or an admin cancels it."
+    )
+    if order.status != OrderStatus.PENDING:
+        raise Conflict(
+            f"Order {order.number} is {order.status} and can no longer be cancelled.",
+            code="order_not_cancellable",
+        )
+    move_order(session, order, OrderStatus.CANCELLED, now, actor_id=actor.user_id)
+    release_stock(session, order.id, now)
+    notify(
+        session,
+        order.user_id,
+        "order_cancelled",
+        title=f"Order {order.number} is cancelled",
+        body="Nothing will be charged. If a payment prompt is still on your phone, press cancel.",
+        now=now,
+        order_id=order.id,
+    )
+    return order
+
+
+def expire_order(session: Session, order_id: int, now: datetime) -> bool:
+    """Let go of an order whose time is up, unless a prompt is out or its fate is unknown.
+
+    Safe to call again, early, or from two workers: answers whether it did anything.
+    """
+    order = lock_order(session, order_id)
+    if order is None or order.status != OrderStatus.PENDING or order.expires_at > now:
+        return False
+    if session.scalar(select(exists().where(live_attempt_of(order_id)))):
+        return False
+    move_order(session, order, OrderStatus.EXPIRED, now, reason="not paid in time")
+    release_stock(session, order.id, now)
+    notify(
+        session,
+        order.user_id,
+        "order_expired",
+        title=f"Order {order.number} has expired",
+        body="It was not paid in time, so its items went back on sale. You can order again.",
+        now=now,
+        order_id=order.id,
+    )
+    return True
+
+
+def fulfil_order(
+    session: Session, actor: Actor, order_id: int, to: OrderStatus, now: datetime
+) -> Order:
+    """Mark a paid order shipped, or a shipped one delivered.
+
+    Raises NotFound, Forbidden for the buyer, Conflict for a step that is not the next one.
+    """
+    order = lock_visible_order(session, actor, order_id)
+    _require(
+        session, order, fulfillable_orders(actor), "Only its seller or an admin fulfils it."
+    )
+    if to not in ALLOWED_MOVES[OrderStatus(order.status)]:
+        raise Conflict(
+            f"Order {order.number} is {order.status}; it cannot become {to} now.",
+            code="order_not_fulfillable",
+        )
+    move_order(session, order, to, now, actor_id=actor.user_id)
+    notify(
+        session,
+        order.user_id,
+        f"order_{to}",
+        title=f"Order {order.number} is {to}",
+        body="It is on its way to you." if to is OrderStatus.SHIPPED else "Thank you for buying.",
+        now=now,
+        order_id=order.id,
+    )
+    return order
+
+
+def live_attempt_of(order_id: int) -> ColumnElement[bool]:
+    """A condition on Payment: an attempt on this order that may still bring money."""
+    return (Payment.order_id == order_id) & Payment.status.in_(LIVE_STATES)
+
+
+def _require(session: Session, order: Order, condition: ColumnElement[bool], sentence: str) -> None:
+    if not session.scalar(select(exists().where(Order.id == order.id, condition))):
+        raise Forbidden(sentence)

@@ -1,0 +1,134 @@
+"""Orders as people see them: scoped to who asks, with what the ledger says of their money."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, selectinload
+
+from app.errors import NotFound
+from app.models import (
+    LIVE_STATES,
+    Account,
+    LedgerEntry,
+    Order,
+    OrderStatus,
+    Payment,
+    PaymentStatus,
+)
+from app.policies import Actor, visible_orders
+from app.services.pages import Page, PageRequest, SortKey, paginate
+from app.utils.money import CENTS_PER_SHILLING, whole_shillings
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMoney:
+    """What the ledger says of one order, in cents; ``prompt_is_out`` while an attempt lives."""
+
+    paid_cents: int = 0
+    refunds_due_cents: int = 0
+    prompt_is_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order and its money, read together."""
+
+    order: Order
+    money: OrderMoney
+
+    @property
+    def amount_due_cents(self) -> int:
+        """What a phone would be asked for now: rounded up, as M-Pesa moves whole shillings."""
+        if self.order.status != OrderStatus.PENDING:
+            return 0
+        return due_shillings(self.order, self.money) * CENTS_PER_SHILLING
+
+    @property
+    def payment_status(self) -> PaymentStatus:
+        if self.order.status == OrderStatus.REFUNDED:
+            return PaymentStatus.REFUNDED
+        if self.money.refunds_due_cents > 0:
+            return PaymentStatus.REFUND_DUE
+        if self.money.paid_cents >= self.order.total_cents:
+            return PaymentStatus.PAID
+        return PaymentStatus.PENDING if self.money.prompt_is_out else PaymentStatus.UNPAID
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    status: OrderStatus | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+def due_shillings(order: Order, money: OrderMoney) -> int:
+    return whole_shillings(max(0, order.total_cents - money.paid_cents))
+
+
+def find_order(session: Session, actor: Actor, order_id: int) -> OrderView:
+    """Raises NotFound if the order is missing or not for this actor to see."""
+    order = session.scalar(
+        select(Order)
+        .where(Order.id == order_id, visible_orders(actor))
+        .options(selectinload(Order.lines))
+        .execution_options(populate_existing=True)
+    )
+    if order is None:
+        raise NotFound("There is no such order.", code="order_not_found")
+    return OrderView(order, money_of(session, [order.id])[order.id])
+
+
+def list_orders(
+    session: Session, actor: Actor, wanted: OrderFilter, page: PageRequest
+) -> Page[OrderView]:
+    """Newest first."""
+    statement = select(Order).where(visible_orders(actor)).options(selectinload(Order.lines))
+    if wanted.status is not None:
+        statement = statement.where(Order.status == wanted.status)
+    if wanted.created_after is not None:
+        statement = statement.where(Order.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        statement = statement.where(Order.created_at < wanted.created_before)
+    found = paginate(session, statement, [SortKey(Order.id, descending=True)], page)
+    money = money_of(session, [order.id for order in found.rows])
+    return Page(
+        [OrderView(order, money[order.id]) for order in found.rows],
+        next_cursor=found.next_cursor,
+        total=found.total,
+    )
+
+
+def money_of(session: Session, order_ids: Sequence[int]) -> dict[int, OrderMoney]:
+    """The ledger's word on each of these orders, in two statements."""
+    sums: dict[tuple[int, str], int] = {
+        (row.order_id, row.account): row.cents
+        for row in session.execute(
+            select(
+                LedgerEntry.order_id,
+                LedgerEntry.account,
+                func.sum(LedgerEntry.amount_cents).label("cents"),
+            )
+            .where(
+                LedgerEntry.order_id.in_(order_ids),
+                LedgerEntry.account.in_([Account.MPESA, Account.REFUNDS_DUE]),
+            )
+            .group_by(LedgerEntry.order_id, LedgerEntry.account)
+        )
+    }
+    live = set(
+        session.scalars(
+            select(Payment.order_id).where(
+                Payment.order_id.in_(order_ids), Payment.status.in_(LIVE_STATES)
+            )
+        )
+    )
+    return {
+        order_id: OrderMoney(
+            paid_cents=int(sums.get((order_id, Account.MPESA), 0)),
+            refunds_due_cents=-int(sums.get((order_id, Account.REFUNDS_DUE), 0)),
+            prompt_is_out=order_id in live,
+        )
+        for order_id in order_ids
+    }

@@ -1,0 +1,120 @@
+"""Small writings that accompany every change: histories, messages, tasks for people."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.models import (
+    Notification,
+    Order,
+    OrderEvent,
+    OrderStatus,
+    Payment,
+    PaymentEvent,
+    PaymentState,
+    Task,
+    TaskKind,
+)
+
+_DETAIL_LENGTH = 500
+
+
+def record_order_event(
+    session: Session,
+    order: Order,
+    from_status: OrderStatus | None,
+    now: datetime,
+    *,
+    actor_id: int | None = None,
+    reason: str | None = None,
+) -> None:
+    """Put the step that ``order`` has just taken into its history."""
+    session.add(
+        OrderEvent(
+            order_id=order.id,
+            from_status=from_status,
+            to_status=order.status,
+            actor_id=actor_id,
+            reason=reason,
+            created_at=now,
+        )
+    )
+
+
+def record_payment_event(
+    session: Session,
+    payment_id: int,
+    *,
+    from_status: str | None,
+    to_status: PaymentState | str,
+    source: str,
+    now: datetime,
+    detail: str | None = None,
+) -> None:
+    """Put a step of a payment, or news that moved nothing, into its history."""
+    session.add(
+        PaymentEvent(
+            payment_id=payment_id,
+            from_status=from_status,
+            to_status=to_status,
+            source=source,
+            detail=detail[:_DETAIL_LENGTH] if detail else None,
+            created_at=now,
+        )
+    )
+
+
+def notify(
+    session: Session,
+    user_id: int,
+    kind: str,
+    *,
+    title: str,
+    body: str,
+    now: datetime,
+    order_id: int | None = None,
+) -> None:
+    """Leave a plain message for one user."""
+    session.add(
+        Notification(
+            user_id=user_id, kind=kind, title=title, body=body, order_id=order_id, created_at=now
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """Something that only a person can decide, with all that is known of it."""
+
+    kind: TaskKind
+    title: str
+    description: str
+    dedupe_key: str
+
+
+def file_task(
+    session: Session, matter: Matter, now: datetime, *, payment: Payment | None = None
+) -> Task:
+    """File a matter once; asked again, answer the task that is there already.
+
+    The caller holds a lock on what the matter is about, so two of them do not race here.
+    """
+    there = session.scalar(select(Task).where(Task.dedupe_key == matter.dedupe_key))
+    if there is not None:
+        return there
+    task = Task(
+        kind=matter.kind,
+        title=matter.title,
+        description=matter.description,
+        priority="high",
+        order_id=payment.order_id if payment else None,
+        payment_id=payment.id if payment else None,
+        dedupe_key=matter.dedupe_key,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(task)
+    session.flush()
+    return task

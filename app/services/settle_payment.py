@@ -1,0 +1,349 @@
+"""What evidence does to a payment and its order. Money wins; nothing is counted twice.
+
+Both functions may be called again, late, out of order or side by side: they lock the order first
+and move the payment by one conditional UPDATE.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.models import (
+    LIVE_STATES,
+    Account,
+    MpesaReceipt,
+    Order,
+    OrderStatus,
+    Payment,
+    PaymentState,
+    TaskKind,
+)
+from app.services.hold_stock import sell_again, sell_held_stock
+from app.services.ledger import book_payment, book_sale
+from app.services.move_order import lock_order, move_order
+from app.services.read_orders import money_of
+from app.services.records import Matter, file_task, notify, record_payment_event
+from app.utils.money import cents_to_wire
+from app.utils.phone import mask_msisdn
+
+PAID_MESSAGE = "Paid. Thank you."
+_MAY_SUCCEED = (*LIVE_STATES, PaymentState.FAILED, PaymentState.CANCELLED)
+
+
+class Settlement(StrEnum):
+    """What became of a piece of evidence."""
+
+    SETTLED = "settled"
+    ALREADY_SETTLED = "already_settled"
+    FAILED = "failed"
+    ALREADY_FINAL = "already_final"
+    HELD_FOR_REVIEW = "held_for_review"
+    RECEIPT_CONFLICT = "receipt_conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That money came in. A status query proves it without a receipt; the amount is then the one
+    that was asked for, as M-Pesa takes no other for a prompt, but nobody has reported it.
+    """
+
+    source: str
+    result_code: str
+    result_desc: str
+    receipt: str | None = None
+    amount_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """That a prompt ended without money, and what the payer is told."""
+
+    source: str
+    status: PaymentState
+    result_code: str
+    result_desc: str
+    customer_message: str
+    alert: bool = False
+
+
+def lock_payment(session: Session, payment_id: int) -> tuple[Order, Payment]:
+    """The order, then its payment, both as they are now and locked until the end."""
+    order_id = session.scalar(select(Payment.order_id).where(Payment.id == payment_id))
+    order = lock_order(session, order_id) if order_id is not None else None
+    payment = session.scalar(
+        select(Payment)
+        .where(Payment.id == payment_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if order is None or payment is None:
+        raise RuntimeError(f"Payment {payment_id} has no order.")
+    return order, payment
+
+
+def settle_payment(session: Session, payment_id: int, proof: Proof, now: datetime) -> Settlement:
+    """Count the money once and do what follows from it."""
+    order, payment = lock_payment(session, payment_id)
+    if proof.receipt and _belongs_to_another(session, proof.receipt, payment):
+        return _report_conflict(session, payment, proof, now)
+    if payment.status not in _MAY_SUCCEED:
+        _add_receipt(session, payment, proof, now)
+        return Settlement.ALREADY_SETTLED
+    if payment.review_reason is not None:
+        return Settlement.HELD_FOR_REVIEW
+    _mark_succeeded(session, payment, proof, now)
+    _add_receipt(session, payment, proof, now)
+    _use_money(session, order, payment, now)
+    session.flush()
+    return Settlement.SETTLED
+
+
+def fail_payment(session: Session, payment_id: int, failure: Failure, now: datetime) -> Settlement:
+    """End an attempt that brought no money; one that is final already is left as it is."""
+    order, payment = lock_payment(session, payment_id)
+    if payment.status not in LIVE_STATES:
+        return Settlement.ALREADY_FINAL
+    if payment.review_reason is not None:
+        return Settlement.HELD_FOR_REVIEW
+    before = payment.status
+    payment.status = failure.status
+    payment.result_code = failure.result_code
+    payment.result_desc = failure.result_desc
+    payment.customer_message = failure.customer_message
+    _close(payment, now)
+    record_payment_event(
+        session,
+        payment.id,
+        from_status=before,
+        to_status=failure.status,
+        source=failure.source,
+        now=now,
+        detail=f"{failure.result_code}: {failure.result_desc}",
+    )
+    notify(
+        session,
+        order.user_id,
+        "payment_failed",
+        title=f"Order {order.number} is not paid yet",
+        body=failure.customer_message,
+        now=now,
+        order_id=order.id,
+    )
+    if failure.alert:
+        _alert_configuration(session, payment, failure, now)
+    session.flush()
+    return Settlement.FAILED
+
+
+def hold_for_review(
+    session: Session, payment: Payment, reason: str, matter: Matter, now: datetime
+) -> None:
+    """What was reported contradicts what was asked: from here on only a person decides.
+
+    The payment, which the caller has locked with its order, keeps the order's stock held.
+    """
+    before = payment.status
+    payment.review_reason = reason
+    payment.next_check_at = None
+    payment.updated_at = now
+    if before in (PaymentState.CREATED, PaymentState.PENDING):
+        payment.status = PaymentState.UNKNOWN
+    payment.customer_message = (
+        "M-Pesa's answer does not fit your order. We are looking into it; do not pay again."
+    )
+    record_payment_event(
+        session,
+        payment.id,
+        from_status=before,
+        to_status=payment.status,
+        source="review",
+        now=now,
+        detail=matter.title,
+    )
+    file_task(session, matter, now, payment=payment)
+    session.flush()
+
+
+def _belongs_to_another(session: Session, receipt: str, payment: Payment) -> bool:
+    owner = session.scalar(select(MpesaReceipt.payment_id).where(MpesaReceipt.receipt == receipt))
+    return owner is not None and owner != payment.id
+
+
+def _report_conflict(session: Session, payment: Payment, proof: Proof, now: datetime) -> Settlement:
+    matter = Matter(
+        kind=TaskKind.RECEIPT_CONFLICT,
+        title=f"Receipt {proof.receipt} was reported for two payments",
+        description=f"Payment {payment.id} was reported as paid with receipt {proof.receipt},"
+        " which already stands for another payment. Compare both with the M-Pesa statement."
+        " Nothing was booked.",
+        dedupe_key=f"receipt_conflict:{proof.receipt}:{payment.id}",
+    )
+    if payment.status in _MAY_SUCCEED:
+        hold_for_review(session, payment, "receipt_conflict", matter, now)
+    else:
+        file_task(session, matter, now, payment=payment)
+    return Settlement.RECEIPT_CONFLICT
+
+
+def _mark_succeeded(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
+    before = payment.status
+    moved = session.execute(
+        update(Payment)
+        .where(Payment.id == payment.id, Payment.status.in_(_MAY_SUCCEED))
+        .values(
+            status=PaymentState.SUCCEEDED,
+            amount_verified=proof.amount_verified,
+            result_code=proof.result_code,
+            result_desc=proof.result_desc,
+            customer_message=PAID_MESSAGE,
+            next_check_at=None,
+            leased_until=None,
+            finished_at=now,
+            updated_at=now,
+        )
+        .returning(Payment.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if moved is None:
+        raise RuntimeError(f"Payment {payment.id} moved under our lock.")
+    session.refresh(payment)
+    record_payment_event(
+        session,
+        payment.id,
+        from_status=before,
+        to_status=PaymentState.SUCCEEDED,
+        source=proof.source,
+        now=now,
+        detail=proof.receipt or "no receipt reported yet",
+    )
+
+
+def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
+    """Keep the receipt where it is not known yet; a second report adds nothing."""
+    if proof.receipt is None or payment.mpesa_receipt == proof.receipt:
+        return
+    if payment.mpesa_receipt is not None:
+        record_payment_event(
+            session,
+            payment.id,
+            from_status=payment.status,
+            to_status=payment.status,
+            source=proof.source,
+            now=now,
+            detail=f"reported again with another receipt, {proof.receipt}",
+        )
+        file_task(
+            session,
+            Matter(
+                kind=TaskKind.RECEIPT_CONFLICT,
+                title=f"Payment {payment.id} was reported with two receipts",
+                description=f"{payment.mpesa_receipt} was booked; {proof.receipt} came later."
+                " If the statement shows both, the customer paid twice and is owed a refund.",
+                dedupe_key=f"two_receipts:{payment.id}:{proof.receipt}",
+            ),
+            now,
+            payment=payment,
+        )
+        return
+    payment.mpesa_receipt = proof.receipt
+    payment.amount_verified = proof.amount_verified
+    payment.updated_at = now
+    session.add(
+        MpesaReceipt(
+            receipt=proof.receipt,
+            payment_id=payment.id,
+            amount_cents=payment.amount_cents,
+            source=proof.source,
+            created_at=now,
+        )
+    )
+    session.flush()
+
+
+def _use_money(session: Session, order: Order, payment: Payment, now: datetime) -> None:
+    """Pay the order if it can still be had; else keep the money for a refund and tell a person."""
+    if order.status == OrderStatus.PENDING:
+        book_payment(session, payment, Account.CUSTOMER, now)
+        _complete_order(session, order, now, late=False)
+    elif order.status == OrderStatus.EXPIRED and sell_again(session, order.id, now):
+        book_payment(session, payment, Account.CUSTOMER, now)
+        _complete_order(session, order, now, late=True)
+    else:
+        book_payment(session, payment, Account.REFUNDS_DUE, now)
+        _owe_refund(session, order, payment, now)
+
+
+def _complete_order(session: Session, order: Order, now: datetime, *, late: bool) -> None:
+    paid_cents = money_of(session, [order.id])[order.id].paid_cents
+    if paid_cents < order.total_cents:
+        raise RuntimeError(f"Order {order.id} would be paid by less than its total.")
+    if not late:
+        sell_held_stock(session, order.id, now)
+    book_sale(session, order, paid_cents, now)
+    reason = "late payment, stock still there" if late else None
+    move_order(session, order, OrderStatus.PAID, now, reason=reason)
+    notify(
+        session,
+        order.user_id,
+        "order_paid",
+        title=f"Order {order.number} is paid",
+        body=f"We received KES {cents_to_wire(paid_cents)}. Thank you.",
+        now=now,
+        order_id=order.id,
+    )
+
+
+def _owe_refund(session: Session, order: Order, payment: Payment, now: datetime) -> None:
+    amount = f"KES {cents_to_wire(payment.amount_cents)}"
+    unpaid = order.status in (OrderStatus.CANCELLED, OrderStatus.EXPIRED)
+    kind = TaskKind.LATE_MONEY if unpaid else TaskKind.DOUBLE_PAYMENT
+    file_task(
+        session,
+        Matter(
+            kind=kind,
+            title=f"Refund {amount} for order {order.number}",
+            description=f"Order {order.number} was {order.status} when {amount} came from"
+            f" {mask_msisdn(payment.msisdn)} (receipt {payment.mpesa_receipt or 'not known yet'})."
+            " The money is in the books as a refund due; the order is unchanged.",
+            dedupe_key=f"{kind}:{payment.id}",
+        ),
+        now,
+        payment=payment,
+    )
+    notify(
+        session,
+        order.user_id,
+        "refund_due",
+        title=f"We owe you {amount}",
+        body=f"Your payment arrived when order {order.number} was already {order.status}."
+        " We have kept it safe and will send it back.",
+        now=now,
+        order_id=order.id,
+    )
+
+
+def _close(payment: Payment, now: datetime) -> None:
+    payment.next_check_at = None
+    payment.leased_until = None
+    payment.finished_at = now
+    payment.updated_at = now
+
+
+def _alert_configuration(
+    session: Session, payment: Payment, failure: Failure, now: datetime
+) -> None:
+    file_task(
+        session,
+        Matter(
+            kind=TaskKind.MPESA_CONFIGURATION,
+            title=f"M-Pesa refuses our set-up with {failure.result_code}",
+            description=f"{failure.result_desc} Customers cannot pay until it is mended: compare"
+            " MPESA_SHORTCODE, MPESA_TILL and the kind of account with the portal.",
+            dedupe_key=f"mpesa_configuration:{failure.result_code}:{now:%Y-%m-%d}",
+        ),
+        now,
+        payment=payment,
+    )

@@ -1,0 +1,46 @@
+"""The secret that a payment's callback address carries; only its hash is kept."""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSecret:
+    """256 random bits, as text that fits a URL path."""
+
+    value: str = field(repr=False)
+
+    @classmethod
+    def new(cls) -> "CallbackSecret":
+        return cls(secrets.token_urlsafe(_BYTES))
+
+    @property
+    def hash(self) -> str:
+        return sha256(self.value.encode()).hexdigest()
+
+    def matches(self, secret_hash: str) -> bool:
+        """Compared in constant time."""
+        return hmac.compare_digest(self.hash, secret_hash)
+
+
+def callback_token(payment_id: int, secret: CallbackSecret) -> str:
+    """``17.pZ3…``: what stands behind ``/api/pay/cb/`` in the address given to Safaricom."""
+    return f"{payment_id}.{secret.value}"
+
+
+def split_callback_token(token: str) -> tuple[int, CallbackSecret] | None:
+    """The payment's id and the secret, or None for what no payment of ours ever carried."""
+    head, dot, tail = token.partition(".")
+    if (
+        not dot
+        or not tail
+        or not head.isascii()
+        or not head.isdecimal()
+        or len(head) > len("9" * 18)
+    ):
+        return None
+    return int(head), CallbackSecret(tail)
