@@ -16,6 +16,7 @@ def test_a_path_is_joined_to_the_base_with_one_slash():
         ({"base_url": "https://a.example?x=1"}, "base_url"),
         ({"shortcode": "1234"}, "shortcode"),
         ({"shortcode": "12345678"}, "shortcode"),
+        ({"shortcode": "012345"}, "shortcode"),
         ({"till": "abcdef"}, "till"),
         ({"till": ""}, "till"),
         ({"consumer_key": ""}, "consumer_key"),

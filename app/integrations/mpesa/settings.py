@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-_SHORTCODE = re.compile(r"[0-9]{5,7}")
+_SHORTCODE = re.compile(r"[1-9][0-9]{4,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class MpesaSettings:
         for name in ("shortcode", "till"):
             number = getattr(self, name)
             if number is not None and not _SHORTCODE.fullmatch(number):
-                raise ValueError(f"{name} must be 5 to 7 digits")
+                raise ValueError(f"{name} must be 5 to 7 digits, the first no zero")
         for name in ("consumer_key", "consumer_secret", "passkey"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must not be empty")

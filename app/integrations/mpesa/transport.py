@@ -3,6 +3,9 @@
 HTTP clients time each read by itself, so a peer that sends a byte now and then is never late. Here
 every read also ends at the deadline of its connection. Connections are not kept: one that was
 closed meanwhile would turn a push that was never sent into one whose outcome is unknown.
+
+The connect timeout counts for each address of the host by itself, and the resolver keeps its own
+time; but until a connection stands, nothing was sent.
 """
 
 import ssl
