@@ -1,0 +1,20 @@
+"""Who answers where. Every blueprint answers under /api; some of its views also at the root."""
+
+import flask_smorest
+from flask import Flask
+
+from app.controllers.blueprint import Blueprint
+from app.controllers.docs_controller import docs
+from app.controllers.health_controller import health
+
+BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = ()
+"""Each engineer adds: (blueprint, whether its views have aliases at the root)."""
+
+
+def register_controllers(app: Flask, api: flask_smorest.Api) -> None:
+    app.register_blueprint(health)
+    app.register_blueprint(docs)
+    for blueprint, has_root_alias in BLUEPRINTS:
+        api.register_blueprint(blueprint, url_prefix="/api")
+        if has_root_alias:
+            blueprint.register_alias(app)

@@ -1,0 +1,70 @@
+"""The composition root: the only module that knows every other."""
+
+from urllib.parse import urlsplit
+
+import flask_smorest
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.config import Config
+from app.controllers import register_controllers
+from app.controllers.context import WORK
+from app.db import EXTENSION
+from app.error_handlers import init_error_handlers
+from app.jobs.build import build_work
+from app.ports import Ports
+from app.schemas.problem import ProblemSchema
+from app.security import init_security
+from app.utils.http import init_http
+from app.utils.json_provider import OrjsonProvider
+
+MAX_BODY_BYTES = 1024 * 1024
+_LAPTOP_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc] # the library ships no types
+    """flask-smorest, with our errors in place of its own."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        """Ours are registered for the whole app."""
+
+
+def compose(config: Config, ports: Ports | None) -> Flask:
+    app = Flask("app", static_folder="web/static", template_folder="web/templates")
+    work = build_work(config, ports)
+    app.extensions[WORK] = work
+    app.extensions[EXTENSION] = work.database
+    _configure(app, config)
+    init_http(app, https=config.is_https, trusted_hosts=_trusted_hosts(config))
+    init_error_handlers(app)
+    init_security(app, config, work.ports.clock)
+    register_controllers(app, Api(app))
+    return app
+
+
+def _configure(app: Flask, config: Config) -> None:
+    app.json = OrjsonProvider(app)
+    app.config.update(
+        SECRET_KEY=config.secret_key,
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_FORM_PARTS=50,
+        PROPAGATE_EXCEPTIONS=False,
+        API_TITLE="Sokoni",
+        API_VERSION="1",
+        OPENAPI_VERSION="3.1.0",
+    )
+    app.url_map.strict_slashes = False  # /orders/ is /orders; nothing is redirected
+    app.url_map.merge_slashes = False
+    if config.trusted_proxy_count:
+        hops = config.trusted_proxy_count
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=0
+        )
+
+
+def _trusted_hosts(config: Config) -> frozenset[str]:
+    own = urlsplit(config.public_url).hostname or ""
+    laptop = () if config.is_production else _LAPTOP_HOSTS
+    return frozenset(host.lower() for host in (*config.trusted_hosts, own, *laptop) if host)

@@ -1,0 +1,98 @@
+"""What every answer carries, whoever made it: security headers, a request id."""
+
+import re
+from secrets import token_hex
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import BadRequest
+
+API_SEGMENTS = frozenset(
+    {
+        "api",
+        "users",
+        "products",
+        "orders",
+        "mpesa",
+        "transactions",
+        "healthz",
+        "readyz",
+        "metrics",
+    }
+)
+"""First path segments that belong to programs: their errors are JSON."""
+
+REQUEST_ID_HEADER = "X-Request-Id"
+API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' https: data:;"
+    " font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'; manifest-src 'self'"
+)
+HSTS = "max-age=31536000; includeSubDomains"
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?")
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def init_http(app: Flask, *, https: bool, trusted_hosts: frozenset[str]) -> None:
+    """Give each request its id and each answer its headers; refuse what no honest client sends."""
+
+    def refuse_other_hosts() -> None:
+        if _hostname(request.environ.get("HTTP_HOST", "")) not in trusted_hosts:
+            raise BadRequest("This is not the host of this shop. Correct the Host header.")
+
+    # Not Werkzeug's TRUSTED_HOSTS: it cuts its entries at the first colon, so [::1] never matches.
+    app.before_request(refuse_other_hosts)
+    app.before_request(_refuse_two_lengths)
+    app.after_request(_add_headers)
+    if https:
+        app.after_request(_add_hsts)
+
+
+def request_id() -> str:
+    """This request's id: the caller's if it is sane, otherwise a new one."""
+    if "request_id" not in g:
+        given = request.headers.get(REQUEST_ID_HEADER, "")
+        g.request_id = given if _SANE_REQUEST_ID.fullmatch(given) else token_hex(16)
+    return str(g.request_id)
+
+
+def wants_problem() -> bool:
+    """True where errors are for programs, False where they are for people."""
+    return request.path.lstrip("/").partition("/")[0] in API_SEGMENTS
+
+
+def _hostname(host: str) -> str:
+    """The name in a Host header, without its port; empty for what is not a host."""
+    match = _HOST.fullmatch(host)
+    return match.group(1).lower() if match else ""
+
+
+def _refuse_two_lengths() -> None:
+    """A body with two lengths is read differently by two servers: that is how one request is
+    smuggled inside another.
+    """
+    headers = request.headers
+    if "Transfer-Encoding" in headers and "Content-Length" in headers:
+        g.close_connection = True
+        raise BadRequest("Send Content-Length or Transfer-Encoding, not both.")
+
+
+def _add_headers(response: Response) -> Response:
+    headers = response.headers
+    is_page = response.mimetype == "text/html"
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else API_POLICY)
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer" if not is_page else "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["X-Frame-Options"] = "DENY"
+    headers[REQUEST_ID_HEADER] = request_id()
+    if response.status_code >= 400 or "Cache-Control" not in headers:  # noqa: PLR2004 - the first error status
+        headers["Cache-Control"] = "no-store"
+    if g.get("close_connection"):
+        headers["Connection"] = "close"
+    return response
+
+
+def _add_hsts(response: Response) -> Response:
+    response.headers["Strict-Transport-Security"] = HSTS
+    return response

@@ -1,0 +1,5 @@
+"""What the web server starts: ``granian --interface wsgi app.wsgi:application``."""
+
+from app import create_app
+
+application = create_app()
