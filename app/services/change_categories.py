@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, Forbidden, InvalidInput
 from app.models import Category, Product
 from app.policies import Actor
-from app.services.categories import no_such_category
+from app.services.categories import CategoryNode, no_such_category, read_category
 from app.services.constraints import breaks
 from app.utils.slug import slugify
 from app.utils.unset import UNSET, Unset
@@ -37,7 +37,9 @@ class CategoryChange:
     parent_id: int | Unset | None = UNSET
 
 
-def create_category(session: Session, actor: Actor, new: NewCategory, now: datetime) -> Category:
+def create_category(
+    session: Session, actor: Actor, new: NewCategory, now: datetime
+) -> CategoryNode:
     """Raises Forbidden, InvalidInput for a parent that will not do, Conflict for a taken slug."""
     tree = _lock_tree(session, actor)
     slug = new.slug or slugify(new.name)
@@ -49,12 +51,12 @@ def create_category(session: Session, actor: Actor, new: NewCategory, now: datet
     )
     session.add(category)
     _flush(session, slug)
-    return category
+    return read_category(session, category.id)
 
 
 def change_category(
     session: Session, actor: Actor, category_id: int, change: CategoryChange, now: datetime
-) -> Category:
+) -> CategoryNode:
     """Raises Forbidden, NotFound, InvalidInput for a parent that will not do, Conflict for a
     taken slug. A new slug makes new versions of the products that show it.
     """
@@ -71,15 +73,14 @@ def change_category(
         for name, value in wanted.items()
         if value is not UNSET and getattr(category, name) != value
     }
-    if not changed:
-        return category
     for name, value in changed.items():
         setattr(category, name, value)
-    category.updated_at = now
-    _flush(session, category.slug)
+    if changed:
+        category.updated_at = now
+        _flush(session, category.slug)
     if "slug" in changed:
         _renew_products(session, category_id, now)
-    return category
+    return read_category(session, category_id)
 
 
 def delete_category(session: Session, actor: Actor, category_id: int) -> None:

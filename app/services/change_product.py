@@ -1,5 +1,6 @@
 """A change of a product by its seller: the named fields, and no others."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,16 +45,16 @@ def change_product(
     change: ProductChange,
     now: datetime,
     *,
-    expected_version: int | None = None,
+    expected_versions: Container[int] | None = None,
 ) -> Product:
     """Change the named fields; a change that changes nothing leaves the version as it is.
 
-    Raises NotFound, Forbidden, PreconditionFailed when the product is not at
-    ``expected_version``, InvalidInput, Conflict ``sku_taken``. What orders hold is not touched.
+    Raises NotFound, Forbidden, PreconditionFailed when the product is at none of
+    ``expected_versions``, InvalidInput, Conflict ``sku_taken``. What orders hold is not touched.
     """
     find_own_product(session, actor, product_id)
     category = _category_of(session, change)
-    product = lock_product(session, product_id, expected_version)
+    product = lock_product(session, product_id, expected_versions)
     changed = _set_plain_fields(product, change)
     if category is not UNSET and product.category is not category:
         product.category = category

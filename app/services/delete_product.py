@@ -1,3 +1,4 @@
+from collections.abc import Container
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -12,7 +13,7 @@ def delete_product(
     product_id: int,
     now: datetime,
     *,
-    expected_version: int | None = None,
+    expected_versions: Container[int] | None = None,
 ) -> None:
     """Take a product out of the shop for good.
 
@@ -20,7 +21,7 @@ def delete_product(
     sell or give back. Its SKU is free again. Raises NotFound, Forbidden, PreconditionFailed.
     """
     find_own_product(session, actor, product_id)
-    product = lock_product(session, product_id, expected_version)
+    product = lock_product(session, product_id, expected_versions)
     product.deleted_at = now
     product.updated_at = now
     product.version += 1

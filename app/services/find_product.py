@@ -1,5 +1,7 @@
 """One product, to be read or to be changed. A deleted one is not there."""
 
+from collections.abc import Container
+
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
@@ -44,18 +46,20 @@ def find_own_product(session: Session, actor: Actor, product_id: int) -> Product
     return product
 
 
-def lock_product(session: Session, product_id: int, expected_version: int | None) -> Product:
+def lock_product(
+    session: Session, product_id: int, expected_versions: Container[int] | None
+) -> Product:
     """The product as it is now, and nobody else changes it before the transaction ends.
 
-    Raises NotFound if it was deleted meanwhile, PreconditionFailed if it is no longer at the
-    version that the caller has read.
+    Raises NotFound if it was deleted meanwhile, PreconditionFailed if it is no longer at a
+    version that the caller has read; None stands for any version.
     """
     product = session.scalar(
         products_for_sale().where(Product.id == product_id).with_for_update(of=Product)
     )
     if product is None:
         raise _no_such_product()
-    if expected_version not in (None, product.version):
+    if expected_versions is not None and product.version not in expected_versions:
         raise PreconditionFailed(
             "The product has changed since you read it: read it again, then change it."
         )

@@ -1,0 +1,120 @@
+"""The catalogue's products. Items and products are two names of one thing, with the same views."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Response, jsonify, request
+from sqlalchemy.orm import Session
+
+from app.controllers.blueprint import Blueprint
+from app.controllers.context import now
+from app.controllers.entity_tags import public_answer, version_tag, versions_expected
+from app.controllers.idempotency import Answer, run_once
+from app.controllers.paging import page_response
+from app.db import reading, transaction
+from app.models import Product
+from app.policies import Role
+from app.schemas.base import page_of
+from app.schemas.item import (
+    NewProductSchema,
+    ProductChangeSchema,
+    ProductQuery,
+    ProductSchema,
+    WantedProducts,
+)
+from app.security import current_actor, public, require_role
+from app.services.change_product import ProductChange, change_product
+from app.services.create_product import NewProduct, create_product
+from app.services.delete_product import delete_product
+from app.services.find_product import find_product
+from app.services.list_products import list_products
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+items = Blueprint("items", __name__, description="The catalogue; /products is another name for it.")
+_schema = ProductSchema()
+
+
+def _route(rule: str, *methods: str) -> Callable[[View], View]:
+    """One view under both names of the catalogue."""
+
+    def register(view: View) -> View:
+        for name in ("items", "products"):
+            items.route(f"/{name}{rule}", methods=list(methods))(view)
+        return view
+
+    return register
+
+
+@_route("", "GET")
+@public
+@items.arguments(ProductQuery, location="query")
+@items.response(200, page_of(ProductSchema))
+def list_items(wanted: WantedProducts) -> Response:
+    """What is for sale, a page at a time, newest first unless `sort` says otherwise."""
+    with reading() as session:
+        page = list_products(session, wanted.filter, wanted.page)
+    return public_answer(page_response(page, _schema))
+
+
+@_route("/<int:item_id>", "GET")
+@public
+@items.response(200, ProductSchema)
+def show_item(item_id: int) -> Response:
+    """One product."""
+    with reading() as session:
+        product = find_product(session, item_id)
+    return public_answer(_answer(product), version_tag(product.id, product.version))
+
+
+@_route("", "POST")
+@require_role(Role.SELLER, Role.ADMIN)
+@items.arguments(NewProductSchema)
+@items.response(201, ProductSchema)
+def offer_item(new: NewProduct) -> Response:
+    """Put a product up for sale. With an `Idempotency-Key` it is made once."""
+
+    def work(session: Session) -> Answer:
+        product = create_product(session, current_actor(), new, now())
+        return Answer(201, _schema.dump(product), location=f"{request.path}/{product.id}")
+
+    return run_once(work)
+
+
+@_route("/<int:item_id>", "PUT", "PATCH")
+@require_role(Role.SELLER, Role.ADMIN)
+@items.arguments(ProductChangeSchema)
+@items.response(200, ProductSchema)
+def change_item(change: ProductChange, item_id: int) -> Response:
+    """Change the fields that are named; 412 when `If-Match` names another version."""
+    with transaction() as session:
+        product = change_product(
+            session,
+            current_actor(),
+            item_id,
+            change,
+            now(),
+            expected_versions=versions_expected(item_id),
+        )
+    response = _answer(product)
+    response.set_etag(version_tag(product.id, product.version))
+    return response
+
+
+@_route("/<int:item_id>", "DELETE")
+@require_role(Role.SELLER, Role.ADMIN)
+@items.response(204)
+def remove_item(item_id: int) -> None:
+    """Take a product out of the shop; orders that contain it stay whole."""
+    with transaction() as session:
+        delete_product(
+            session,
+            current_actor(),
+            item_id,
+            now(),
+            expected_versions=versions_expected(item_id),
+        )
+
+
+def _answer(product: Product) -> Response:
+    return jsonify(_schema.dump(product))
