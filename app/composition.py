@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.config import Config
 from app.controllers import register_controllers
 from app.controllers.context import WORK
+from app.controllers.converters import IdConverter
 from app.db import EXTENSION
 from app.error_handlers import init_error_handlers
 from app.jobs.build import build_work
@@ -40,6 +41,7 @@ def compose(config: Config, ports: Ports | None) -> Flask:
     init_http(app, https=config.is_https, trusted_hosts=_trusted_hosts(config))
     init_error_handlers(app)
     init_security(app, config, work.ports.clock)
+    app.url_map.converters["id"] = IdConverter
     register_controllers(app, Api(app))
     return app
 

@@ -1,7 +1,7 @@
 """What the shop needs of the world outside, in plain values; the adapters live in integrations."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -84,7 +84,7 @@ class PaymentGateway(Protocol):
 class AccessToken:
     """A bearer token and the moment (aware UTC) from which it is not to be used."""
 
-    value: str
+    value: str = field(repr=False)
     expires_at: datetime
 
 

@@ -7,13 +7,15 @@ from app.controllers.blueprint import Blueprint
 from app.controllers.category_controller import categories
 from app.controllers.docs_controller import docs
 from app.controllers.health_controller import health
+from app.controllers.item_controller import items
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
-from app.controllers.item_controller import items
 
 BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (items, True),
     (categories, False),
+    (orders, True),
+    (payments, True),
 )
 """Each engineer adds: (blueprint, whether its views have aliases at the root)."""
 

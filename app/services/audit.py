@@ -119,7 +119,7 @@ def _payments_beside_the_ledger(session: Session) -> Iterator[Finding]:
 
 def _receipts_counted_twice(session: Session) -> Iterator[Finding]:
     for row in session.execute(
-        select(Payment.mpesa_receipt, func.count().label("times"))
+        select(func.count().label("times"), Payment.mpesa_receipt)
         .where(Payment.mpesa_receipt.is_not(None))
         .group_by(Payment.mpesa_receipt)
         .having(func.count() > 1)

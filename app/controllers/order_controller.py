@@ -1,0 +1,108 @@
+"""Orders: a buyer places, reads and cancels them, a seller fulfils them."""
+
+from typing import Any
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from app.controllers.blueprint import Blueprint
+from app.controllers.context import current_config, current_work, now
+from app.controllers.idempotency import Answer, run_once
+from app.controllers.paging import page_response
+from app.db import reading
+from app.models import OrderStatus
+from app.policies import Role
+from app.schemas.base import page_of
+from app.schemas.order import FulfilSchema, OrderQuery, OrderSchema, PlaceOrderSchema
+from app.security import current_actor, require_role, require_user
+from app.services.move_order import cancel_order, fulfil_order
+from app.services.place_order import OrderRequest, OrderRules, place_order
+from app.services.read_orders import find_order, list_orders
+
+orders = Blueprint("orders", __name__, description="Orders, from placed to delivered.")
+
+
+@orders.post("/orders")
+@require_user
+@orders.arguments(PlaceOrderSchema)
+@orders.response(201, OrderSchema)
+def create_order(ask: OrderRequest) -> Response:
+    """Place an order: all of it, with its stock held, or nothing.
+
+    The stock is held until `expires_at`; pay before that. Send an `Idempotency-Key`, so that a
+    second try after a lost answer orders nothing twice.
+    """
+    placed: list[int] = []
+
+    def place(session: Session) -> Answer:
+        order = place_order(session, current_actor(), ask, _rules(), now())
+        placed.append(order.id)
+        return _answer(session, order.id, status=201)
+
+    response = run_once(place)
+    for order_id in placed:
+        delay = current_config().order_expiry_seconds + 1
+        current_work().ports.doorbell.ring("expire_order", order_id, delay_seconds=delay)
+    return response
+
+
+@orders.get("/orders")
+@require_user
+@orders.arguments(OrderQuery, location="query")
+@orders.response(200, page_of(OrderSchema))
+def get_orders(query: dict[str, Any]) -> Response:
+    """Your orders; a seller's also those with their products; an admin's all. Newest first."""
+    with reading() as session:
+        page = list_orders(session, current_actor(), **query)
+    return page_response(page, OrderSchema)
+
+
+@orders.get("/orders/<id:order_id>")
+@require_user
+@orders.response(200, OrderSchema)
+def get_order(order_id: int) -> Any:
+    """One order, for its buyer, the sellers of its lines, and admins."""
+    with reading() as session:
+        return find_order(session, current_actor(), order_id)
+
+
+@orders.post("/orders/<id:order_id>/cancel")
+@require_user
+@orders.response(200, OrderSchema)
+def post_cancel(order_id: int) -> Response:
+    """Cancel an unpaid order; its stock goes back on sale."""
+
+    def cancel(session: Session) -> Answer:
+        cancel_order(session, current_actor(), order_id, now())
+        return _answer(session, order_id)
+
+    return run_once(cancel)
+
+
+@orders.post("/orders/<id:order_id>/fulfil")
+@require_role(Role.SELLER, Role.ADMIN)
+@orders.arguments(FulfilSchema)
+@orders.response(200, OrderSchema)
+def post_fulfil(to: OrderStatus, order_id: int) -> Response:
+    """Mark a paid order shipped, or a shipped one delivered."""
+
+    def fulfil(session: Session) -> Answer:
+        fulfil_order(session, current_actor(), order_id, to, now())
+        return _answer(session, order_id)
+
+    return run_once(fulfil)
+
+
+def _answer(session: Session, order_id: int, status: int = 200) -> Answer:
+    view = find_order(session, current_actor(), order_id)
+    location = f"/api/orders/{order_id}" if status == 201 else None  # noqa: PLR2004 - Created
+    return Answer(status, dict(OrderSchema().dump(view)), location)
+
+
+def _rules() -> OrderRules:
+    config = current_config()
+    return OrderRules(
+        expiry_seconds=config.order_expiry_seconds,
+        max_open_orders=config.max_open_orders,
+        max_amount_shillings=config.mpesa_max_amount_shillings,
+    )

@@ -1,0 +1,120 @@
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import validate
+
+from app.models import OrderStatus, PaymentStatus
+from app.schemas.base import (
+    ListQuery,
+    Money,
+    Phone,
+    PlainText,
+    PositiveId,
+    Schema,
+    StrictInteger,
+    Timestamp,
+    take_page,
+)
+from app.services.place_order import OrderRequest, WantedLine
+from app.services.read_orders import OrderFilter
+from app.utils.money import CURRENCY
+
+MAX_LINES = 50
+MAX_QUANTITY = 1000
+_STATUSES = [status.value for status in OrderStatus]
+
+
+class WantedLineSchema(Schema):
+    product_id = PositiveId(required=True, metadata={"example": 1})
+    quantity = StrictInteger(
+        required=True,
+        validate=validate.Range(1, MAX_QUANTITY, error=f"Must be from 1 to {MAX_QUANTITY}."),
+        metadata={"example": 2},
+    )
+
+    @ma.post_load
+    def _line(self, data: dict[str, Any], **_kwargs: Any) -> WantedLine:
+        return WantedLine(**data)
+
+
+class PlaceOrderSchema(Schema):
+    """What a buyer asks for; prices are the shop's."""
+
+    products = ma.fields.List(
+        ma.fields.Nested(WantedLineSchema),
+        required=True,
+        validate=validate.Length(1, MAX_LINES, error=f"Must hold 1 to {MAX_LINES} lines."),
+    )
+    phone_number = Phone(allow_none=True, metadata={"example": "0712 345 678"})
+    delivery_address = PlainText(max=500, multiline=True, allow_none=True)
+    note = PlainText(max=1000, multiline=True, allow_none=True)
+
+    @ma.post_load
+    def _request(self, data: dict[str, Any], **_kwargs: Any) -> OrderRequest:
+        return OrderRequest(lines=tuple(data.pop("products")), **data)
+
+
+class FulfilSchema(Schema):
+    status = ma.fields.String(
+        required=True,
+        validate=validate.OneOf(
+            [OrderStatus.SHIPPED.value, OrderStatus.DELIVERED.value],
+            error="Must be shipped or delivered.",
+        ),
+        metadata={"example": "shipped"},
+    )
+
+    @ma.post_load
+    def _status(self, data: dict[str, Any], **_kwargs: Any) -> OrderStatus:
+        return OrderStatus(data["status"])
+
+
+class OrderQuery(ListQuery):
+    status = ma.fields.String(
+        load_default=None,
+        validate=validate.OneOf(_STATUSES, error=f"Must be one of {', '.join(_STATUSES)}."),
+    )
+    created_after = Timestamp(load_default=None)
+    created_before = Timestamp(load_default=None)
+
+    @ma.post_load
+    def _query(self, data: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+        page = take_page(data)
+        status = data.pop("status")
+        wanted = OrderFilter(status=OrderStatus(status) if status else None, **data)
+        return {"wanted": wanted, "page": page}
+
+
+class OrderLineSchema(Schema):
+    product_id = ma.fields.Integer()
+    name = ma.fields.String(attribute="product_name")
+    quantity = ma.fields.Integer()
+    unit_price = Money(attribute="unit_price_cents")
+    line_total = Money(attribute="line_total_cents")
+
+
+class OrderSchema(Schema):
+    """An order with its money; ``number`` is what a payer types as the M-Pesa account."""
+
+    id = ma.fields.Integer(attribute="order.id")
+    number = ma.fields.String(attribute="order.number", metadata={"example": "K7M2Q9X"})
+    user_id = ma.fields.Integer(attribute="order.user_id")
+    products = ma.fields.List(ma.fields.Nested(OrderLineSchema), attribute="order.lines")
+    total_price = Money(attribute="order.total_cents")
+    currency = ma.fields.Constant(CURRENCY)
+    amount_paid = Money(attribute="money.paid_cents")
+    amount_due = Money(
+        attribute="amount_due_cents",
+        metadata={"description": "What M-Pesa would ask for now, in whole shillings."},
+    )
+    status = ma.fields.String(attribute="order.status", validate=validate.OneOf(_STATUSES))
+    payment_status = ma.fields.String(
+        validate=validate.OneOf([status.value for status in PaymentStatus])
+    )
+    phone_number = ma.fields.String(attribute="order.phone_number", allow_none=True)
+    delivery_address = ma.fields.String(attribute="order.delivery_address", allow_none=True)
+    note = ma.fields.String(attribute="order.note", allow_none=True)
+    created_at = Timestamp(attribute="order.created_at")
+    updated_at = Timestamp(attribute="order.updated_at")
+    expires_at = Timestamp(attribute="order.expires_at")
+    paid_at = Timestamp(attribute="order.paid_at", allow_none=True)
