@@ -10,6 +10,7 @@ from app.config import Config
 from app.controllers import register_controllers
 from app.controllers.context import WORK
 from app.controllers.converters import IdConverter
+from app.controllers.rate_counters import build_limits
 from app.db import EXTENSION
 from app.error_handlers import init_error_handlers
 from app.jobs.build import build_work
@@ -18,12 +19,13 @@ from app.schemas.problem import ProblemSchema
 from app.security import init_security
 from app.utils.http import init_http
 from app.utils.json_provider import OrjsonProvider
+from app.utils.limiter import init_limiter
 
 MAX_BODY_BYTES = 1024 * 1024
 _LAPTOP_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
-class Api(flask_smorest.Api):  # type: ignore[misc] # the library ships no types
+class Api(flask_smorest.Api):
     """flask-smorest, with our errors in place of its own."""
 
     ERROR_SCHEMA = ProblemSchema
@@ -41,6 +43,7 @@ def compose(config: Config, ports: Ports | None) -> Flask:
     init_http(app, https=config.is_https, trusted_hosts=_trusted_hosts(config))
     init_error_handlers(app)
     init_security(app, config, work.ports.clock)
+    init_limiter(app, build_limits(config, lambda: app.extensions[EXTENSION], work.ports.clock))
     app.url_map.converters["id"] = IdConverter
     register_controllers(app, Api(app))
     return app

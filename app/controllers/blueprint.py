@@ -82,7 +82,7 @@ class _Registration(BlueprintSetupState):
         super().add_url_rule(rule, *args, **options)
 
 
-class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] # the library ships no types
+class Blueprint(flask_smorest.Blueprint):
     """Write routes without the /api prefix: ``@orders.post("/orders")``."""
 
     ARGUMENTS_PARSER = Parser()
