@@ -64,10 +64,12 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that only reads; what is changed in it is thrown away."""
+        """A session that only reads; what is changed in it is thrown away.
+
+        What was loaded stays readable after it: closing detaches, where a rollback would expire.
+        """
         with self._sessions() as session:
             yield session
-            session.rollback()
 
     def dispose(self) -> None:
         self.engine.dispose()

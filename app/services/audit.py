@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, case, exists, func, or_, select
+from sqlalchemy import String, and_, case, cast, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from app.models import (
@@ -295,7 +295,7 @@ def _forgotten_payments(session: Session, now: datetime, limits: AuditLimits) ->
 
 def _forgotten_messages(session: Session, now: datetime, limits: AuditLimits) -> Iterator[Finding]:
     deadline = now - timedelta(seconds=limits.inbox_seconds)
-    stuck_key = func.concat("stuck_message:", InboxMessage.id)
+    stuck_key = literal("stuck_message:") + cast(InboxMessage.id, String)
     for row in session.execute(
         select(InboxMessage.id, InboxMessage.received_at)
         .where(
