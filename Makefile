@@ -1,0 +1,68 @@
+# make help lists what there is. A bare machine needs Python 3.11 or newer and make, no more.
+.POSIX:
+.PHONY: help run test check format lock clean dev
+
+PYTHON = python3
+UV_VERSION = 0.13.9
+V = .venv
+BIN = $(V)/bin
+
+help:
+	@echo 'make run      install what is needed, then start the shop with a simulated M-Pesa'
+	@echo 'make test     install what is needed, then run every test (PYTEST_ARGS="-k orders" for some)'
+	@echo 'make check    formatting, lint, types, import rules, then every test with coverage'
+	@echo 'make format   format the code and mend what the linter can mend'
+	@echo 'make lock     pin the requirements anew'
+	@echo 'make clean    remove what was installed and generated; the data of the shop stays'
+
+run: $(V)/.run-installed
+	@exec $(BIN)/python manage.py run
+
+test: $(V)/.dev-installed
+	@exec $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+check: $(V)/.dev-installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n auto --cov --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+
+format: $(V)/.dev-installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(V)/.made
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.in -o requirements-dev.txt
+
+clean:
+	rm -rf $(V) .cache .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+dev: $(V)/.dev-installed
+
+$(V)/.made:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { echo 'There is no $(PYTHON). Install Python 3.11 or newer, or say: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Sokoni needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo 'Python cannot make virtual environments here. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@echo 'Making $(V) …'
+	@rm -rf $(V)
+	@$(PYTHON) -m venv $(V)
+	@touch $@
+
+# uv is several times as fast as pip; where it cannot be had, pip does the same work.
+$(V)/.run-installed: $(V)/.made requirements.txt
+	@echo 'Installing what the shop runs on …'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION) 2>/dev/null \
+	  && $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(V)/.dev-installed: $(V)/.run-installed requirements-dev.txt
+	@echo 'Installing what the tests need …'
+	@test -x $(BIN)/uv \
+	  && $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.txt \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
