@@ -16,10 +16,11 @@ from app.error_handlers import init_error_handlers
 from app.jobs.build import build_work
 from app.ports import Ports
 from app.schemas.problem import ProblemSchema
-from app.security import init_security
+from app.security import init_security, known_user_id
 from app.utils.http import init_http
 from app.utils.json_provider import OrjsonProvider
 from app.utils.limiter import init_limiter
+from app.utils.logs import configure_logging, init_access_log
 
 MAX_BODY_BYTES = 1024 * 1024
 _LAPTOP_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -36,10 +37,21 @@ class Api(flask_smorest.Api):
 
 def compose(config: Config, ports: Ports | None) -> Flask:
     app = Flask("app", static_folder="web/static", template_folder="web/templates")
+    configure_logging(
+        level=config.log_level,
+        as_json=config.log_format == "json",
+        secrets=(
+            config.secret_key,
+            config.jwt_secret_key,
+            config.mpesa_consumer_secret,
+            config.mpesa_passkey,
+        ),
+    )
     work = build_work(config, ports)
     app.extensions[WORK] = work
     app.extensions[EXTENSION] = work.database
     _configure(app, config)
+    init_access_log(app, known_user_id)
     init_http(app, https=config.is_https, trusted_hosts=_trusted_hosts(config))
     init_error_handlers(app)
     init_security(app, config, work.ports.clock)
