@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, exists, select, true
 
-from app.models import Order, OrderLine, Payment, Product
+from app.models import Order, OrderLine, Payment, Product, User
 
 
 class Role(StrEnum):
@@ -29,6 +29,11 @@ class Actor:
     @property
     def may_sell(self) -> bool:
         return self.role in (Role.SELLER, Role.ADMIN)
+
+
+def may_see_whole_user(actor: Actor | None, user: User) -> bool:
+    """E-mail address, phone and role are for the user and for admins."""
+    return actor is not None and (actor.is_admin or actor.user_id == user.id)
 
 
 def may_edit_product(actor: Actor, product: Product) -> bool:

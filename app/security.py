@@ -40,6 +40,11 @@ class Guard:
     signed_in: bool
     roles: frozenset[Role] = frozenset()
 
+    def __str__(self) -> str:
+        if not self.signed_in:
+            return "anyone"
+        return " or ".join(sorted(self.roles)) or "signed in"
+
 
 PUBLIC = Guard(signed_in=False)
 SIGNED_IN = Guard(signed_in=True)
@@ -90,6 +95,22 @@ def require_role(
     return guard
 
 
+def require_refresh_token(view: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Only a refresh token opens this view. Whether it is the session's last is for the service."""
+
+    @wraps(view)
+    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        current_refresh_claims()
+        return view(*args, **kwargs)
+
+    return _marked(guarded, SIGNED_IN)
+
+
+def current_refresh_claims() -> Claims:
+    """What the refresh token of this request says."""
+    return _claims_of_request(TokenKind.REFRESH)
+
+
 def current_actor() -> Actor:
     """Who is calling. Raises Unauthenticated for nobody, and for a token that is not good now."""
     return current_sign_in().actor
@@ -100,16 +121,22 @@ def optional_actor() -> Actor | None:
     return current_actor() if "Authorization" in request.headers else None
 
 
+def known_user_id() -> int | None:
+    """Whom this request was found to come from, if anybody asked; for the access log."""
+    found: SignedIn | None = request.environ.get(_SIGNED_IN)
+    return found.actor.user_id if found else None
+
+
 def current_sign_in() -> SignedIn:
     """The caller and their session: one query a request, however often it is asked for."""
     found: SignedIn | None = request.environ.get(_SIGNED_IN)
     if found is None:
-        found = _sign_in_of(claims_of_request(TokenKind.ACCESS))
+        found = _sign_in_of(_claims_of_request(TokenKind.ACCESS))
         request.environ[_SIGNED_IN] = found
     return found
 
 
-def claims_of_request(kind: TokenKind) -> Claims:
+def _claims_of_request(kind: TokenKind) -> Claims:
     """What the request's one bearer token says; whether its session stands is not yet asked."""
     header = request.headers.get("Authorization")
     if header is None:

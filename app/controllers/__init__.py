@@ -3,6 +3,7 @@
 import flask_smorest
 from flask import Flask
 
+from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
 from app.controllers.category_controller import categories
 from app.controllers.docs_controller import docs
@@ -10,8 +11,11 @@ from app.controllers.health_controller import health
 from app.controllers.item_controller import items
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
+from app.controllers.user_controller import users
 
 BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
+    (auth, False),
+    (users, True),
     (items, True),
     (categories, False),
     (orders, True),

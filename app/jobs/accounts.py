@@ -41,7 +41,7 @@ def update_profile(work: Work, signed_in: SignedIn, change: ProfileChange) -> Us
     password = _proven_password(work, signed_in, change) if change.password else None
     with work.database.transaction() as session:
         user = change_profile(session, signed_in, change, password, work.now())
-    log.info("profile_changed", user_id=user.id, password_changed=password is not None)
+    log.info("profile_changed", user_id=user.id, signed_out_elsewhere=password is not None)
     return user
 
 

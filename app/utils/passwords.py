@@ -19,16 +19,12 @@ _at_once = BoundedSemaphore(os.cpu_count() or 1)
 """scrypt gives up the interpreter's lock; more hashes than cores would only fill the memory."""
 
 
-def normal_password(text: str) -> str:
-    """One form of what a person types: keyboards write é in two ways. Nothing is trimmed or cut."""
-    return unicodedata.normalize("NFC", text)
-
-
 def password_fault(password: str, *own_names: str) -> str | None:
     """Why this must not become a password, or None. Length and guessability; no composition rules.
 
     ``own_names`` are the username and the e-mail address of whose password it would be.
     """
+    password = _normal(password)
     if len(password) < SHORTEST_PASSWORD:
         return f"Use at least {SHORTEST_PASSWORD} characters."
     if len(password) > LONGEST_PASSWORD:
@@ -51,7 +47,7 @@ def common_passwords() -> frozenset[str]:
 def hash_password(password: str, method: str) -> str:
     """A salted hash in werkzeug's notation. ``method`` is a setting, such as scrypt:32768:8:1."""
     with _at_once:
-        return generate_password_hash(password, method=method)
+        return generate_password_hash(_normal(password), method=method)
 
 
 def verify_password(stored_hash: str | None, password: str, method: str) -> bool:
@@ -62,10 +58,15 @@ def verify_password(stored_hash: str | None, password: str, method: str) -> bool
     """
     dummy = _dummy_hash(method)  # before the question, so that the first time costs both alike
     with _at_once:
-        matches = check_password_hash(stored_hash or dummy, password)
+        matches = check_password_hash(stored_hash or dummy, _normal(password))
     return matches and stored_hash is not None
 
 
 @cache
 def _dummy_hash(method: str) -> str:
     return generate_password_hash(os.urandom(16).hex(), method=method)
+
+
+def _normal(password: str) -> str:
+    """One form of what is typed: keyboards write é in two ways. Nothing is trimmed or cut off."""
+    return unicodedata.normalize("NFC", password)

@@ -14,6 +14,7 @@ from app.services.constraints import breaks
 from app.services.users.sessions import SignedIn, end_sessions_of
 from app.utils.identity import clean_email, clean_username, email_key, username_key
 from app.utils.passwords import password_fault
+from app.utils.unset import UNSET, Unset
 
 _UNIQUE = {
     "username": "uq_users_username_key",
@@ -21,7 +22,6 @@ _UNIQUE = {
     "phone_number": "uq_users_phone_number",
 }
 _LABELS = {"username": "username", "email": "e-mail address", "phone_number": "phone number"}
-_LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,11 @@ class NewUser:
 
 @dataclass(frozen=True, slots=True)
 class ProfileChange:
-    """What is to change; None leaves it. ``clears_phone`` takes the phone number away."""
+    """What is to change; None leaves it, but takes a phone number away."""
 
     username: str | None = None
     email: str | None = None
-    phone_number: str | None = None
-    clears_phone: bool = False
+    phone_number: str | Unset | None = UNSET
     password: str | None = field(default=None, repr=False)
     current_password: str | None = field(default=None, repr=False)
 
@@ -105,7 +104,7 @@ def change_profile(
         id=user.id,
         username=change.username or user.username,
         email=change.email or user.email,
-        phone_number=None if change.clears_phone else change.phone_number or user.phone_number,
+        phone_number=user.phone_number if change.phone_number is UNSET else change.phone_number,
     )
     wanted.username_key = username_key(wanted.username)
     wanted.email_key = email_key(wanted.email)
@@ -130,7 +129,7 @@ def _put_password(
 
 def find_user(session: Session, user_id: int) -> User:
     """Raises NotFound."""
-    user = session.get(User, user_id) if user_id <= _LARGEST_ID else None
+    user = session.get(User, user_id)
     if user is None:
         raise NotFound("There is no such user.")
     return user

@@ -115,7 +115,7 @@ def rotate_session(
     ).one_or_none()
     if row is None:
         return None
-    user, started = row.tuple()
+    user, started = row
     standing = update(LoginSession).where(
         LoginSession.id == session_id, LoginSession.revoked_at.is_(None)
     )
