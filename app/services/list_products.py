@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, String, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.models import Product
@@ -25,7 +25,7 @@ class ProductSort(StrEnum):
 
 
 _KEYS: dict[str, ColumnElement[Any] | InstrumentedAttribute[Any]] = {
-    "name": func.lower(Product.name),  # or "apple" would stand after "Zebra"
+    "name": func.lower(Product.name, type_=String),  # or "apple" would stand after "Zebra"
     "price": Product.price_cents,
     "created_at": Product.created_at,
 }
