@@ -49,7 +49,7 @@ class StrictInteger(ma.fields.Integer):
     default_error_messages = {"invalid": "Must be a whole number."}  # noqa: RUF012 - likewise
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        if type(value) is not int:
+        if type(value) is not int or abs(value) > MAX_ID:
             raise self.make_error("invalid", input=value)
         return super()._deserialize(value, attr, data, **kwargs)
 

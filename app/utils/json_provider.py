@@ -38,7 +38,7 @@ class OrjsonProvider(JSONProvider):
         return to_json(obj).decode()
 
     def loads(self, s: str | bytes, **_kwargs: Any) -> Any:
-        return parse_json(s if isinstance(s, bytes) else s.encode())
+        return parse_json(s if isinstance(s, bytes) else s.encode(), fraction=float)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         return json_response(self._prepare_response_obj(args, kwargs))

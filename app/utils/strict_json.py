@@ -7,11 +7,12 @@ second one fall over.
 
 import json
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
-MAX_INTEGER_DIGITS = 18
+MAX_INTEGER_DIGITS = 19
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -19,8 +20,14 @@ class JsonFault(ValueError):
     """The body is not JSON that we take; the message says why, in a sentence."""
 
 
-def parse_json(body: bytes) -> Any:
-    """The value of a UTF-8 body, with its decimal fractions as ``Decimal``. Raises JsonFault."""
+def parse_json(body: bytes, fraction: Callable[[str], Any] = Decimal) -> Any:
+    """The value of a UTF-8 body, its decimal fractions exact by default. Raises JsonFault."""
+
+    def read_fraction(text: str) -> Any:
+        if not math.isfinite(float(text)):
+            raise JsonFault("A number is too large.")
+        return fraction(text)
+
     if body.startswith(_BOM):
         raise JsonFault("The body starts with a byte order mark. Send plain UTF-8.")
     try:
@@ -32,7 +39,7 @@ def parse_json(body: bytes) -> Any:
             text,
             object_pairs_hook=_object,
             parse_int=_integer,
-            parse_float=_fraction,
+            parse_float=read_fraction,
             parse_constant=_constant,
         )
     except json.JSONDecodeError as error:
@@ -61,12 +68,6 @@ def _integer(digits: str) -> int:
     if len(digits.lstrip("-")) > MAX_INTEGER_DIGITS:
         raise JsonFault(f"A whole number has more than {MAX_INTEGER_DIGITS} digits.")
     return int(digits)
-
-
-def _fraction(text: str) -> Decimal:
-    if not math.isfinite(float(text)):
-        raise JsonFault("A number is too large.")
-    return Decimal(text)
 
 
 def _constant(name: str) -> NoReturn:
