@@ -9,6 +9,7 @@ from app.integrations.mpesa import explain
 from app.jobs.work import Work
 from app.models import Payment, PaymentState
 from app.ports import PushStatus, Verdict
+from app.services.confirm_payment import confirm_payment
 from app.services.due_payments import (
     CheckSchedule,
     claim_due_payments,
@@ -65,15 +66,20 @@ def _check_claimed(work: Work, payment_id: int) -> None:
     if not _wait_for_slot(work, payment_id):
         return
     status = work.ports.gateway.query(payment.checkout_request_id)
-    _apply(work, payment_id, status)
+    if payment.status == PaymentState.SUCCEEDED:
+        _confirm(work, payment_id, status)
+    else:
+        _apply(work, payment_id, status)
 
 
 def _wait_for_slot(work: Work, payment_id: int) -> bool:
     """Keep the pace of all workers together; a slot that is far off is left to the next sweep."""
     now = work.now()
     with work.database.transaction() as session:
-        slot = reserve_query_slot(session, now, work.config.mpesa_queries_per_second)
-        if slot - now > LONGEST_WAIT_FOR_A_SLOT:
+        slot, is_ours = reserve_query_slot(
+            session, now, work.config.mpesa_queries_per_second, LONGEST_WAIT_FOR_A_SLOT
+        )
+        if not is_ours:
             postpone_check(session, payment_id, slot)
             return False
     time.sleep(max(0.0, (slot - now).total_seconds()))
@@ -95,6 +101,13 @@ def _apply(work: Work, payment_id: int, status: PushStatus) -> None:
             )
         postpone_check(session, payment_id, None)
     log.info("payment_queried", payment_id=payment_id, verdict=status.verdict, outcome=outcome)
+
+
+def _confirm(work: Work, payment_id: int, status: PushStatus) -> None:
+    """The callback was believed at once; hold it against Safaricom's own books now."""
+    with work.database.transaction() as session:
+        confirm_payment(session, payment_id, status, work.now())
+    log.info("payment_confirmed", payment_id=payment_id, verdict=status.verdict)
 
 
 def failure_of(code: str, desc: str, *, source: str) -> Failure:

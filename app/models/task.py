@@ -23,6 +23,7 @@ class TaskKind(StrEnum):
     MISMATCHED_CALLBACK = "mismatched_callback"
     UNREADABLE_CALLBACK = "unreadable_callback"
     UNKNOWN_PAYMENT = "unknown_payment"
+    DISPUTED_PAYMENT = "disputed_payment"
     RECEIPT_CONFLICT = "receipt_conflict"
     MPESA_CONFIGURATION = "mpesa_configuration"
     STUCK_MESSAGE = "stuck_message"

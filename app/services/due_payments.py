@@ -14,6 +14,7 @@ from app.services.settle_payment import lock_payment
 from app.utils.money import cents_to_wire
 from app.utils.phone import mask_msisdn
 
+QUERY_PACE = "mpesa_query"
 _JITTER = 0.1
 _HOUR_SECONDS = 3600.0
 
@@ -69,23 +70,30 @@ def claim_payment(session: Session, payment_id: int, now: datetime, lease_second
     return taken is not None
 
 
-def reserve_query_slot(session: Session, now: datetime, per_second: float) -> datetime:
-    """The moment at which the caller may query, so that all workers together keep the pace."""
+def reserve_query_slot(
+    session: Session, now: datetime, per_second: float, longest_wait: timedelta
+) -> tuple[datetime, bool]:
+    """The next moment at which all workers together may query, and whether it is the caller's.
+
+    A moment further off than ``longest_wait`` is left free: come back then.
+    """
     interval = timedelta(seconds=1 / per_second)
     pace = session.scalar(
         select(Pace)
-        .where(Pace.name == "mpesa_query")
+        .where(Pace.name == QUERY_PACE)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
     if pace is None:
-        session.add(Pace(name="mpesa_query", next_at=now + interval))
+        session.add(Pace(name=QUERY_PACE, next_at=now + interval))
         session.flush()
-        return now
+        return now, True
     slot = max(pace.next_at, now)
-    pace.next_at = slot + interval
-    session.flush()
-    return slot
+    is_ours = slot - now <= longest_wait
+    if is_ours:
+        pace.next_at = slot + interval
+        session.flush()
+    return slot, is_ours
 
 
 def postpone_check(session: Session, payment_id: int, until: datetime | None) -> None:

@@ -7,10 +7,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.models import InboxMessage, InboxSource, Payment, PaymentState, TaskKind
+from app.services.confirm_payment import CONFIRM_AFTER
 from app.services.records import Matter, file_task, record_payment_event
 from app.services.settle_payment import (
     Failure,
     Proof,
+    Settlement,
     fail_payment,
     hold_for_review,
     lock_payment,
@@ -175,7 +177,10 @@ def apply_callback(session: Session, payment_id: int, claim: CallbackClaim, now:
         receipt=claim.receipt,
         amount_verified=True,
     )
-    return settle_payment(session, payment_id, proof, now)
+    outcome = settle_payment(session, payment_id, proof, now)
+    if outcome is Settlement.SETTLED:
+        payment.next_check_at = now + CONFIRM_AFTER
+    return outcome
 
 
 def weigh_unsigned_claim(session: Session, checkout_request_id: str, now: datetime) -> int | None:
