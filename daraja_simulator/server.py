@@ -11,7 +11,7 @@ from daraja_simulator.app import create_simulator
 from daraja_simulator.config import SimulatorConfig
 from daraja_simulator.gateway import Gateway
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02
 _BACKLOG = 128
 
 

@@ -1,0 +1,179 @@
+"""A shop as small as can be: an address that takes callbacks, and a client that pushes."""
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx2
+
+from daraja_simulator import DEFAULT_MERCHANTS, SimulatorServer
+
+PAYBILL, TILL = DEFAULT_MERCHANTS
+TIMESTAMP = "20261122101010"
+PUSH = "/mpesa/stkpush/v1/processrequest"
+QUERY = "/mpesa/stkpushquery/v1/query"
+GENERATE = "/oauth/v1/generate"
+PHONE = "254712345678"
+
+
+@dataclass
+class Received:
+    path: str
+    headers: dict
+    body: bytes
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def callback(self):
+        return json.loads(self.body)["Body"]["stkCallback"]
+
+    @property
+    def metadata(self):
+        items = self.callback["CallbackMetadata"]["Item"]
+        return {item["Name"]: item.get("Value") for item in items}
+
+
+class Sink:
+    """Takes callbacks; `status`, `location` and `before_answer` decide how it answers."""
+
+    def __init__(self):
+        self.received = []
+        self.status = 200
+        self.location = None
+        self.before_answer = lambda: None
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                sink.received.append(Received(self.path, dict(self.headers), body))
+                sink.before_answer()
+                self.send_response(sink.status)
+                if sink.location:
+                    self.send_header("Location", sink.location)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.003,), daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def codes(self):
+        """The result codes that came, as they were printed; None for what cannot be read."""
+        return [_code_of(one) for one in self.received]
+
+    def close(self):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def _code_of(received):
+    try:
+        return received.callback["ResultCode"]
+    except ValueError:
+        return None
+
+
+class Shop:
+    def __init__(self, simulator: SimulatorServer, sink: Sink, client: httpx2.Client):
+        self.simulator = simulator
+        self.sink = sink
+        self.client = client
+        self._token = None
+
+    def url(self, path):
+        return self.simulator.url + path
+
+    def fetch_token(self, auth=("key", "secret")):
+        answer = self.client.get(
+            self.url(GENERATE), params={"grant_type": "client_credentials"}, auth=auth
+        )
+        assert answer.status_code == 200
+        return answer.json()["access_token"]
+
+    @property
+    def headers(self):
+        self._token = self._token or self.fetch_token()
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def push_body(self, phone=PHONE, amount=1, merchant=PAYBILL, **changes):
+        body = {
+            "BusinessShortCode": merchant.shortcode,
+            "Password": merchant.password_at(TIMESTAMP),
+            "Timestamp": TIMESTAMP,
+            "TransactionType": merchant.transaction_type.value,
+            "Amount": amount,
+            "PartyA": phone,
+            "PartyB": merchant.receiver,
+            "PhoneNumber": phone,
+            "CallBackURL": f"{self.sink.url}/callbacks/secret",
+            "AccountReference": "ORDER-1",
+            "TransactionDesc": "Tea",
+        }
+        body.update(changes)
+        return {name: value for name, value in body.items() if value is not ...}
+
+    def push(self, phone=PHONE, amount=1, merchant=PAYBILL, **changes):
+        body = self.push_body(phone, amount, merchant, **changes)
+        return self.client.post(self.url(PUSH), json=body, headers=self.headers)
+
+    def push_accepted(self, phone=PHONE, amount=1, merchant=PAYBILL, **changes):
+        """The CheckoutRequestID of a push that is taken."""
+        answer = self.push(phone, amount, merchant, **changes)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["CheckoutRequestID"]
+
+    def push_through_silence(self, phone, seconds):
+        """Push from another thread, and let so much time pass while it waits for its answer."""
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(self.push, phone)
+            deadline = time.monotonic() + 5
+            while not self.prompts() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert not answer.done()
+            self.simulator.advance(seconds)
+            return answer.result(timeout=5)
+
+    def query(self, checkout_request_id, merchant=PAYBILL, **changes):
+        body = {
+            "BusinessShortCode": merchant.shortcode,
+            "Password": merchant.password_at(TIMESTAMP),
+            "Timestamp": TIMESTAMP,
+            "CheckoutRequestID": checkout_request_id,
+        }
+        body.update(changes)
+        return self.client.post(self.url(QUERY), json=body, headers=self.headers)
+
+    def query_code(self, checkout_request_id):
+        answer = self.query(checkout_request_id)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["ResultCode"]
+
+    def get(self, path):
+        answer = self.client.get(self.url(f"/__sim/{path}"))
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path, body=None, status=200):
+        answer = self.client.post(self.url(f"/__sim/{path}"), json=body or {})
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def prompts(self):
+        return self.get("prompts")["prompts"]
+
+    def ledger(self):
+        return self.get("ledger")["payments"]

@@ -1,0 +1,382 @@
+"""The control API: forcing, spoiling, replaying, auditing."""
+
+import threading
+
+import httpx2
+import pytest
+
+from daraja_simulator.guard import _is_loopback
+from daraja_simulator.outcomes import OUTCOMES
+
+WAITS = "254712340000"
+
+
+def test_the_table_is_served_as_it_stands(shop):
+    rows = shop.get("outcomes")["outcomes"]
+    assert len(rows) == len(OUTCOMES) + 1
+    assert rows[0] == {
+        "digits": "",
+        "name": "success",
+        "sentence": "The payer enters the PIN and pays.",
+        "shop_ends": "paid",
+        "result_code": "0",
+    }
+    by_digits = {row["digits"]: row for row in rows}
+    assert by_digits["5003"]["result_code"] == "SFC_IC0003"
+    assert by_digits["7102"]["result_code"] is None
+
+
+def test_a_prompt_tells_all_about_itself(shop):
+    checkout_id = shop.push_accepted(amount=70)
+    prompt = shop.get(f"prompts/{checkout_id}")
+    assert prompt == {
+        "id": checkout_id,
+        "merchant_request_id": prompt["merchant_request_id"],
+        "checkout_request_id": checkout_id,
+        "state": "waiting",
+        "outcome": "success",
+        "phone": "254712345678",
+        "amount": 70,
+        "merchant": "174379",
+        "receiver": "174379",
+        "transaction_type": "CustomerPayBillOnline",
+        "account_reference": "ORDER-1",
+        "description": "Tea",
+        "callback_url": f"{shop.sink.url}/callbacks/secret",
+        "result_code": None,
+        "result_desc": None,
+        "receipt": None,
+        "created_at": "2026-11-22T23:59:50+03:00",
+        "ended_at": None,
+    }
+    shop.simulator.advance(3)
+    prompt = shop.get(f"prompts/{checkout_id}")
+    assert (prompt["state"], prompt["result_code"], prompt["ended_at"]) == (
+        "paid",
+        "0",
+        "2026-11-22T23:59:53+03:00",
+    )
+    assert shop.get("ledger") == {
+        "payments": [
+            {
+                "receipt": prompt["receipt"],
+                "amount": 70,
+                "phone": "254712345678",
+                "merchant": "174379",
+                "receiver": "174379",
+                "account_reference": "ORDER-1",
+                "merchant_request_id": prompt["merchant_request_id"],
+                "checkout_request_id": checkout_id,
+                "moved_at": "2026-11-22T23:59:53+03:00",
+            }
+        ],
+        "total": 70,
+    }
+
+
+def test_prompts_are_listed_by_phone_and_state(shop):
+    first = shop.push_accepted()
+    second = shop.push_accepted("254712345679")
+    shop.post(f"prompts/{first}/cancel")
+
+    def ids(query):
+        return [one["id"] for one in shop.get(f"prompts{query}")["prompts"]]
+
+    assert ids("") == [first, second]
+    assert ids("?phone=254712345679") == [second]
+    assert ids("?state=cancelled") == [first]
+    assert ids("?phone=254712345679&state=cancelled") == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "state", "code"),
+    [
+        ("pay", "paid", "0"),
+        ("cancel", "cancelled", "1032"),
+        ("wrong_pin", "failed", "2001"),
+        ("1037", "failed", "1037"),
+        ("1", "failed", "1"),
+    ],
+)
+def test_a_prompt_is_ended_by_hand_once(shop, ending, state, code):
+    checkout_id = shop.push_accepted(WAITS)
+    prompt = shop.post(f"prompts/{checkout_id}/{ending}")
+    assert (prompt["state"], prompt["result_code"]) == (state, code)
+    assert "ended already" in shop.post(f"prompts/{checkout_id}/pay", status=409)["error"]
+    shop.simulator.advance(120)
+    assert len(shop.sink.codes) == 1
+    assert len(shop.ledger()) == (1 if state == "paid" else 0)
+
+
+def test_a_prompt_is_ended_with_a_fault_of_the_callback(shop):
+    checkout_id = shop.push_accepted(WAITS)
+    shop.post(f"prompts/{checkout_id}/callback_five_times")
+    shop.simulator.settle()
+    assert shop.sink.codes == [0] * 5
+
+
+def test_a_late_success_can_be_had_by_hand(shop):
+    checkout_id = shop.push_accepted(WAITS)
+    shop.post(f"prompts/{checkout_id}/failure_then_success")
+    shop.simulator.advance(30)
+    assert shop.sink.codes == [1037, 0]
+
+
+def test_what_cannot_end_a_prompt_is_refused(shop):
+    checkout_id = shop.push_accepted(WAITS)
+    assert "no outcome" in shop.post(f"prompts/{checkout_id}/dance", status=400)["error"]
+    assert "ends no prompt" in shop.post(f"prompts/{checkout_id}/quota", status=400)["error"]
+    assert shop.post("prompts/unknown/pay", status=404) == {"error": "There is no such prompt."}
+
+
+def test_the_next_push_of_a_phone_is_forced_before_that_of_any(shop):
+    shop.post("next", {"outcome": "wrong_pin"})
+    forced = shop.post("next", {"outcome": "1032", "phone": "254712345678", "count": 2})
+    assert forced == shop.get("next")
+    assert forced["next"] == [
+        {"phone": None, "outcome": "wrong_pin"},
+        {"phone": "254712345678", "outcome": "cancelled"},
+        {"phone": "254712345678", "outcome": "cancelled"},
+    ]
+    for code in (1032, 1032, 2001, 0):
+        shop.push_accepted()
+        shop.simulator.advance(3)
+        assert shop.sink.codes[-1] == code
+    assert shop.get("next") == {"next": []}
+
+
+def test_a_forced_refusal_sends_no_prompt(shop):
+    shop.post("next", {"outcome": "system_busy", "phone": 254712345678})
+    assert shop.push().json()["errorCode"] == "500.003.02"
+    assert shop.prompts() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"outcome": "dance"},
+        {"outcome": "pay", "count": 0},
+        {"outcome": "pay", "count": "1"},
+        {"outcome": "pay", "count": True},
+        {"outcome": "pay", "count": 1001},
+    ],
+)
+def test_a_senseless_force_is_refused(shop, body):
+    assert shop.post("next", body, status=400)["error"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "1"])
+def test_a_body_that_is_no_object_is_refused(shop, content):
+    answer = shop.client.post(shop.url("/__sim/faults"), content=content)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_faults_keep_what_is_not_named(shop):
+    shop.post("faults", {"callback_lost": 0.5})
+    faults = shop.post("faults", {"refused": 1})
+    assert (faults["callback_lost"], faults["refused"], faults["answer_lost"]) == (0.5, 1.0, 0.0)
+    assert shop.get("faults") == faults
+
+
+@pytest.mark.parametrize("body", [{"x": 0.1}, {"refused": 2}, {"refused": "1"}, {"refused": True}])
+def test_a_senseless_fault_is_refused(shop, body):
+    assert shop.post("faults", body, status=400)["error"]
+
+
+def test_each_fault_does_what_it_is_called(shop):
+    def push_with(fault, phone):
+        shop.post("reset")
+        shop.sink.received.clear()
+        shop.post("faults", {fault: 1})
+        try:
+            status = shop.push(phone).status_code
+        except httpx2.RemoteProtocolError:
+            status = None
+        shop.simulator.advance(3)
+        early = list(shop.sink.codes)
+        shop.simulator.advance(180)
+        return status, early, shop.sink.codes, len(shop.ledger())
+
+    assert push_with("callback_lost", "254712345671") == (200, [], [], 1)
+    assert push_with("callback_twice", "254712345672") == (200, [0, 0], [0, 0], 1)
+    assert push_with("callback_late", "254712345673") == (200, [], [0], 1)
+    assert push_with("answer_lost", "254712345674") == (None, [0], [0], 1)
+    assert push_with("refused", "254712345675") == (500, [], [], 0)
+    # a row that refuses stays as it is
+    assert push_with("answer_lost", "254712347107") == (400, [], [], 0)
+
+
+def test_chance_strikes_as_often_as_it_is_told(shop):
+    shop.post("faults", {"refused": 0.3})
+    statuses = [shop.push(f"2547123456{number}").status_code for number in range(10, 99)]
+    assert 15 <= statuses.count(500) <= 39
+
+
+def test_the_clock_is_set_and_advanced(shop):
+    assert shop.get("clock") == {"now": "2026-11-22T23:59:50+03:00", "factor": 0}
+    shop.push_accepted()
+    assert shop.post("clock", {"advance": 20, "wait": True})["now"] == "2026-11-23T00:00:10+03:00"
+    assert shop.sink.codes == [0]
+    assert shop.post("clock", {"factor": 0.5})["factor"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"advance": -1}, {"factor": "x"}, {"factor": 2_000_000}, {"wait": 1}, {"advance": True}],
+)
+def test_a_senseless_clock_is_refused(shop, body):
+    assert shop.post("clock", body, status=400)["error"]
+
+
+def test_a_callback_is_replayed_as_often_as_asked(shop):
+    checkout_id = shop.push_accepted()
+    assert "still waits" in shop.post(f"prompts/{checkout_id}/replay", status=409)["error"]
+    shop.simulator.advance(3)
+    answer = shop.post(f"prompts/{checkout_id}/replay", {"times": 3})
+    assert [one["status"] for one in answer["deliveries"]] == [200] * 3
+    assert len({one.body for one in shop.sink.received}) == 1
+    assert len(shop.sink.received) == 4
+    assert len(shop.ledger()) == 1
+
+
+def test_a_callback_is_replayed_many_times_at_once(shop):
+    checkout_id = shop.push_accepted()
+    shop.simulator.advance(3)
+    together = threading.Barrier(8, timeout=5)
+    shop.sink.before_answer = together.wait
+    shop.post(f"prompts/{checkout_id}/replay", {"times": 8, "at_once": True})
+    assert len(shop.sink.received) == 9
+
+
+def test_a_lost_callback_can_be_sent_after_all(shop):
+    checkout_id = shop.push_accepted("254712347001")
+    shop.simulator.advance(3)
+    assert [one["state"] for one in shop.get("deliveries")["deliveries"]] == ["lost"]
+    shop.post(f"prompts/{checkout_id}/replay")
+    assert shop.sink.codes == [0]
+
+
+def test_held_callbacks_go_when_they_are_released(shop):
+    assert shop.post("callbacks", {"mode": "hold"}) == shop.get("callbacks") == {"mode": "hold"}
+    shop.push_accepted()
+    shop.push_accepted("254712341032")
+    shop.simulator.advance(3)
+    assert shop.sink.codes == []
+    assert {one["state"] for one in shop.get("deliveries")["deliveries"]} == {"held"}
+    shop.post("callbacks", {"mode": "deliver"})
+    shop.simulator.settle()
+    assert sorted(shop.sink.codes) == [0, 1032]
+
+
+def test_dropped_callbacks_are_gone(shop):
+    shop.post("callbacks", {"mode": "drop"})
+    shop.push_accepted()
+    shop.simulator.advance(3)
+    shop.post("callbacks", {"mode": "deliver"})
+    shop.simulator.settle()
+    assert shop.sink.codes == []
+    assert [one["state"] for one in shop.get("deliveries")["deliveries"]] == ["lost"]
+    assert len(shop.ledger()) == 1
+
+
+def test_a_senseless_mode_is_refused(shop):
+    assert shop.post("callbacks", {"mode": "dance"}, status=400)["error"]
+
+
+def test_a_delivery_is_on_record(shop):
+    checkout_id = shop.push_accepted()
+    shop.simulator.advance(3)
+    delivery = shop.get("deliveries")["deliveries"][0]
+    assert delivery.pop("real_milliseconds") >= 0
+    assert delivery == {
+        "number": 1,
+        "checkout_request_id": checkout_id,
+        "url": f"{shop.sink.url}/callbacks/secret",
+        "body": shop.sink.received[0].body.decode(),
+        "state": "done",
+        "created_at": "2026-11-22T23:59:53+03:00",
+        "attempted_at": "2026-11-22T23:59:53+03:00",
+        "status": 200,
+        "error": None,
+        "was_received": True,
+    }
+
+
+def test_a_reset_forgets_all_but_tokens_and_clock(shop):
+    shop.post("faults", {"refused": 0.5})
+    shop.post("next", {"outcome": "pay", "count": 2})
+    shop.post("faults", {"refused": 0})
+    shop.push_accepted()
+    shop.simulator.advance(3)
+    shop.push_accepted(WAITS)
+    shop.post("callbacks", {"mode": "hold"})
+    shop.post("reset")
+    shop.simulator.advance(600)
+    status = shop.get("status")
+    assert (status["prompts"], status["deliveries"], status["payments"]) == (0, 0, 0)
+    assert status["callbacks"] == "deliver"
+    assert set(status["faults"].values()) == {0}
+    assert shop.get("next") == {"next": []}
+    assert shop.sink.codes == [0]
+    shop.push_accepted(WAITS)  # neither locked nor without a token
+
+
+def test_the_status_names_merchants_and_seed(shop):
+    status = shop.get("status")
+    assert status["seed"] == 1
+    assert status["merchants"] == [
+        {
+            "shortcode": "174379",
+            "receiver": "174379",
+            "transaction_type": "CustomerPayBillOnline",
+        },
+        {
+            "shortcode": "4001001",
+            "receiver": "5001001",
+            "transaction_type": "CustomerBuyGoodsOnline",
+        },
+    ]
+
+
+def test_an_unknown_call_is_refused_in_json(shop):
+    assert shop.post("dance", status=404)["error"]
+    assert shop.post("ledger", status=405)["error"]
+
+
+@pytest.mark.parametrize("path", ["/", "/__sim/status"])
+def test_another_machine_gets_neither_page_nor_control(shop, path):
+    client = shop.simulator.app.test_client()
+    elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+    assert client.get(path, environ_base=elsewhere).status_code == 403
+    assert client.get(path, environ_base={"REMOTE_ADDR": "::1"}).status_code == 200
+    assert client.get("/oauth/v1/generate", environ_base=elsewhere).status_code == 400
+
+
+def test_another_machine_may_be_let_in(open_shop):
+    client = open_shop(control_from_anywhere=True).simulator.app.test_client()
+    elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+    assert client.get("/__sim/status", environ_base=elsewhere).status_code == 200
+
+
+def test_another_sites_page_cannot_turn_the_knobs(shop):
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    assert shop.client.post(shop.url("/__sim/reset"), headers=headers).status_code == 403
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    assert shop.client.post(shop.url("/__sim/reset"), headers=headers).status_code == 200
+
+
+def test_loopback_is_known_in_every_spelling():
+    assert _is_loopback("127.3.2.1")
+    assert _is_loopback("::1")
+    assert _is_loopback("::ffff:127.0.0.1")
+    assert not _is_loopback("::ffff:192.0.2.7")
+    assert not _is_loopback(None)
+
+
+def test_a_connection_is_cut_only_under_the_simulators_own_server(shop):
+    client = shop.simulator.app.test_client()
+    body = shop.push_body("254712347019")
+    answer = client.post("/mpesa/stkpush/v1/processrequest", json=body, headers=shop.headers)
+    assert answer.status_code == 500
