@@ -152,6 +152,6 @@ def _typed(value: Any, key: SortKey) -> Any:
         raise TypeError("another type")
     if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
         raise ValueError("too large")
-    if isinstance(value, str) and "\0" in value:
+    if isinstance(value, str) and "\0" in value.encode().decode():  # half a surrogate pair raises
         raise ValueError("holds NUL")
     return value
