@@ -111,6 +111,19 @@ class Doorbell(Protocol):
         """Ask for ``job`` on one row, now or in a while. Raises nothing."""
 
 
+class RunSoon(Protocol):
+    """Runs what need not keep a caller waiting. It may be lost with the process: a row knows."""
+
+    def __call__(self, work: Callable[[], None]) -> bool:
+        """Take ``work``, or answer False where too much waits already."""
+
+
+def run_at_once(work: Callable[[], None]) -> bool:
+    """The RunSoon of a process that has nobody waiting."""
+    work()
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The world outside, as the composition root hands it in."""
@@ -118,3 +131,4 @@ class Ports:
     clock: Clock
     gateway: PaymentGateway
     doorbell: Doorbell
+    run_soon: RunSoon = run_at_once

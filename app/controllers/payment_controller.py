@@ -133,7 +133,10 @@ def get_transaction(query: dict[str, int], transaction_id: int) -> Payment:
 
 
 def _keep_and_answer(source: InboxSource, payment_id: int | None) -> Response:
-    """Store the body, answer 200, and only then read it; the worker does if this process dies."""
+    """Store the body and answer 200; reading it waits for nobody and keeps nobody waiting.
+
+    A thread of this process reads it at once. If the process dies first, the sweep finds the row.
+    """
     message = ReceivedMessage(
         source=source,
         body=request.get_data(cache=False)[: MAX_BODY_BYTES + 1],
@@ -149,9 +152,9 @@ def _keep_and_answer(source: InboxSource, payment_id: int | None) -> Response:
     with transaction() as session:
         message_id = keep_message(session, message, now()).id
     failpoint("after_inbox_commit")
-    response = jsonify(ACCEPTED)
-    response.call_on_close(lambda: _process_after_answer(work, message_id))
-    return response
+    if not work.ports.run_soon(lambda: _process_after_answer(work, message_id)):
+        work.ports.doorbell.ring("process_message", message_id)
+    return jsonify(ACCEPTED)
 
 
 def _process_after_answer(work: Work, message_id: int) -> None:

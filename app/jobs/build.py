@@ -9,6 +9,7 @@ from app.jobs.queue import HueyDoorbell
 from app.jobs.shared_token import SharedTokenStore, token_name
 from app.jobs.work import Work
 from app.ports import Clock, Ports
+from app.utils.background import Background
 from app.utils.clock import utc_now
 
 _SPARE_CONNECTIONS = 2
@@ -45,4 +46,9 @@ def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> P
     )
     name = token_name(config.mpesa_base_url, config.mpesa_consumer_key)
     gateway = DarajaClient(settings, SharedTokenStore(database, name, clock), clock)
-    return Ports(clock=clock, gateway=gateway, doorbell=HueyDoorbell(config.queue_url))
+    return Ports(
+        clock=clock,
+        gateway=gateway,
+        doorbell=HueyDoorbell(config.queue_url),
+        run_soon=Background(),
+    )
