@@ -15,6 +15,7 @@ from app.db import EXTENSION
 from app.error_handlers import init_error_handlers
 from app.jobs.build import build_work
 from app.ports import Ports
+from app.schemas.base import Money, Timestamp
 from app.schemas.problem import ProblemSchema
 from app.security import init_security, known_user_id
 from app.utils.http import init_http
@@ -57,8 +58,16 @@ def compose(config: Config, ports: Ports | None) -> Flask:
     init_security(app, config, work.ports.clock)
     init_limiter(app, build_limits(config, lambda: app.extensions[EXTENSION], work.ports.clock))
     app.url_map.converters["id"] = IdConverter
-    register_controllers(app, Api(app))
+    register_controllers(app, _build_api(app))
     return app
+
+
+def _build_api(app: Flask) -> Api:
+    api = Api(app)
+    api.register_field(Money, "number", None)
+    api.register_field(Timestamp, "string", "date-time")
+    api.register_converter(IdConverter, lambda _converter: {"type": "integer", "minimum": 1})
+    return api
 
 
 def _configure(app: Flask, config: Config) -> None:

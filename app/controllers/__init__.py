@@ -25,9 +25,9 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
 
 
 def register_controllers(app: Flask, api: flask_smorest.Api) -> None:
-    app.register_blueprint(health)
     app.register_blueprint(docs)
     for blueprint, has_root_alias in BLUEPRINTS:
         api.register_blueprint(blueprint, url_prefix="/api")
         if has_root_alias:
             blueprint.register_alias(app)
+    api.register_blueprint(health)

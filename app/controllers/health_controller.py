@@ -1,19 +1,33 @@
 """Whether the process is alive, and whether it can do its work."""
 
-import flask
+import os
+from pathlib import Path
+
+import marshmallow as ma
+import structlog
 from flask import Response
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema_migrations
-from app.db import current_database
+from app.controllers.blueprint import Blueprint
+from app.db import Database, current_database
 from app.errors import Unavailable
+from app.schemas.base import Schema
 from app.security import public
 from app.utils.json_provider import json_response
 
-health = flask.Blueprint("health", __name__)
+health = Blueprint("health", __name__, description="For load balancers and people on call.")
+log = structlog.get_logger(__name__)
+_RETRY_SECONDS = 5
+
+
+class HealthSchema(Schema):
+    status = ma.fields.String(required=True, metadata={"example": "ok"})
 
 
 @health.get("/healthz")
 @public
+@health.response(200, HealthSchema)
 def alive() -> Response:
     """The process answers. It asks nobody else, the database least of all."""
     return json_response({"status": "ok"})
@@ -21,12 +35,37 @@ def alive() -> Response:
 
 @health.get("/readyz")
 @public
+@health.response(200, HealthSchema)
 def ready() -> Response:
-    """The database answers and has the shape that this code expects."""
-    try:
-        migrated = schema_migrations.is_current(current_database())
-    except Exception as error:
-        raise Unavailable("Not ready: database.", code="not_ready") from error
-    if not migrated:
-        raise Unavailable("Not ready: migrations.", code="not_ready")
+    """The database answers, has the shape that this code expects, and can be written.
+
+    A 503 names what is not ready, and nothing beyond that.
+    """
+    missing = _first_missing(current_database())
+    if missing is not None:
+        raise Unavailable(
+            f"Not ready: {missing}.",
+            code="not_ready",
+            retry_after_seconds=_RETRY_SECONDS,
+            not_ready=missing,
+        )
     return json_response({"status": "ready"})
+
+
+def _first_missing(database: Database) -> str | None:
+    try:
+        migrated = schema_migrations.is_current(database)
+    except SQLAlchemyError as error:
+        log.warning("database_not_ready", error=str(error)[:300])
+        return "database"
+    if not migrated:
+        return "migrations"
+    return None if _can_be_written(database) else "storage"
+
+
+def _can_be_written(database: Database) -> bool:
+    """SQLite writes beside its file as well: a read-only folder is a read-only shop."""
+    if not database.is_sqlite or not database.url.database:
+        return True
+    file = Path(database.url.database)
+    return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
