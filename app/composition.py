@@ -81,6 +81,7 @@ def _configure(app: Flask, config: Config) -> None:
         API_VERSION="1",
         OPENAPI_VERSION="3.1.0",
     )
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.url_map.strict_slashes = False  # /orders/ is /orders; nothing is redirected
     app.url_map.merge_slashes = False
     if config.trusted_proxy_count:

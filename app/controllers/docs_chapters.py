@@ -1,12 +1,16 @@
 """The OpenAPI document as chapters for the documentation page: short words and curl lines."""
 
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from app.controllers.openapi import ALIAS_TAG, METHODS, PARAMETERS
 
+_CODE = re.compile(r"`([^`\n]+)`")
 SHARED_NAMES = frozenset(value["name"] for value in PARAMETERS.values())
 """Parameters that many operations take: explained once, then only named."""
 
@@ -53,10 +57,12 @@ def chapters_of(document: dict[str, Any], base_url: str) -> list[Chapter]:
     chapters = []
     for tag in document["tags"]:
         entries = [
-            _entry(document, base_url, path, method, item[method])
+            _entry(document, base_url, path, _label(item, method), item[method])
             for path, item in document["paths"].items()
             for method in METHODS
-            if method in item and tag["name"] in item[method]["tags"] and not _is_repeated(path)
+            if method in item
+            and tag["name"] in item[method]["tags"]
+            and not _is_repeated(item, path, method)
         ]
         if entries and tag["name"] != ALIAS_TAG:
             title = tag["name"].capitalize()
@@ -64,18 +70,31 @@ def chapters_of(document: dict[str, Any], base_url: str) -> list[Chapter]:
     return chapters
 
 
-def _is_repeated(path: str) -> bool:
+def prose(text: str) -> Markup:
+    """Plain text with its `code` marked up."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped first
+
+
+def _is_repeated(item: dict[str, Any], path: str, method: str) -> bool:
+    if method == "patch" and item["patch"].get("summary") == item.get("put", {}).get("summary"):
+        return True
     return path.startswith("/api/products")
 
 
+def _label(item: dict[str, Any], method: str) -> str:
+    """PUT that is also answered as PATCH says so."""
+    also_patch = method == "put" and _is_repeated(item, "", "patch") if "patch" in item else False
+    return "PUT, PATCH" if also_patch else method.upper()
+
+
 def _entry(
-    document: dict[str, Any], base_url: str, path: str, method: str, operation: dict[str, Any]
+    document: dict[str, Any], base_url: str, path: str, label: str, operation: dict[str, Any]
 ) -> Entry:
     parameters = [_resolved(document, given) for given in operation.get("parameters", [])]
     schema = _body_schema(operation)
     return Entry(
         anchor=operation["operationId"],
-        method=method.upper(),
+        method=label,
         path=path,
         summary=operation.get("summary", ""),
         description=operation.get("description", ""),
@@ -93,7 +112,7 @@ def _entry(
         also=[given["name"] for given in parameters if given["name"] in SHARED_NAMES],
         body=_rows(document, schema) if schema else [],
         statuses=", ".join(code for code in operation["responses"] if code not in _PLAIN_ANSWERS),
-        curl=_curl(base_url, path, method, operation, parameters),
+        curl=_curl(base_url, path, label.partition(",")[0], operation, parameters),
     )
 
 
@@ -156,7 +175,7 @@ def _curl(
         if given["in"] == "query" and given.get("required")
     ]
     url = base_url + path + ("?" + "&".join(needed) if needed else "")
-    words = ["curl"] if method == "get" else ["curl", "-X", method.upper()]
+    words = ["curl"] if method == "GET" else ["curl", "-X", method]
     words.append(shlex.quote(url) if needed else url)
     if _who(operation) != "anyone":
         words.append('-H "Authorization: Bearer $TOKEN"')

@@ -5,9 +5,9 @@ from flask import Response, current_app, render_template
 
 from app.config import MpesaEnv
 from app.controllers.context import current_config
-from app.controllers.docs_chapters import chapters_of
+from app.controllers.docs_chapters import chapters_of, prose
 from app.controllers.entity_tags import public_answer
-from app.controllers.openapi import openapi_document
+from app.controllers.openapi import PARAMETERS, openapi_document
 from app.security import public
 from app.utils.json_provider import json_response
 
@@ -44,7 +44,14 @@ def docs_page() -> Response:
     """The same as a page."""
     document = openapi_document(current_app)
     chapters = chapters_of(document, current_config().public_url)
-    page = render_template("docs.html", document=document, chapters=chapters, errors=ERROR_MEANINGS)
+    page = render_template(
+        "docs.html",
+        document=document,
+        chapters=chapters,
+        errors=ERROR_MEANINGS,
+        shared=PARAMETERS.values(),
+        prose=prose,
+    )
     return public_answer(Response(page))
 
 
