@@ -82,7 +82,8 @@ def place_order(
 
 def _refuse_hoarding(session: Session, actor: Actor, rules: OrderRules) -> None:
     # the buyer's own row is locked, so that two orders side by side are counted one by one
-    session.execute(select(User.id).where(User.id == actor.user_id).with_for_update())
+    # (key_share: rows that merely name the user, such as a stock movement, are not kept waiting)
+    session.execute(select(User.id).where(User.id == actor.user_id).with_for_update(key_share=True))
     open_orders = session.scalar(
         select(func.count())
         .select_from(Order)

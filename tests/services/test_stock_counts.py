@@ -12,6 +12,7 @@ from app.models.item import MAX_STOCK
 from app.policies import Role
 from app.services.change_product import ProductChange, change_product
 from app.services.create_product import NewProduct, create_product
+from app.services.place_order import OrderRequest, OrderRules, WantedLine, place_order
 from tests.factories import NOW, actor_of, make_product, make_user
 
 LATER = NOW + timedelta(minutes=5)
@@ -114,6 +115,53 @@ def test_more_than_the_shelf_can_hold_is_refused(session, seller):
     session.refresh(product)
     assert (product.on_hand, product.reserved, product.version) == (10, 4, 2)
     assert movements(session, product.id) == before
+
+
+def test_a_seller_who_buys_their_own_goods_and_counts_them_is_not_deadlocked(database):
+    """An order locks its buyer, then the product; a count locks the product, then names its
+    seller. Where both are one person, neither may wait for the other.
+    """
+    with database.transaction() as session:
+        seller = make_user(session, Role.SELLER)
+        product_id = make_product(session, seller, stock=1000).id
+    rules = OrderRules(expiry_seconds=900, max_open_orders=1000, max_amount_shillings=250_000)
+    order = OrderRequest((WantedLine(product_id, 1),))
+    barrier = Barrier(6)
+    errors: list[Exception] = []
+
+    def buy(number):
+        with database.transaction() as session:
+            place_order(session, actor_of(seller), order, rules, NOW)
+
+    def count(number):
+        with database.transaction() as session:
+            change = ProductChange(stock=500 + number)
+            change_product(session, actor_of(seller), product_id, change, LATER)
+
+    def run(work):
+        barrier.wait()
+        try:
+            for number in range(8):
+                work(number)
+        except Exception as error:  # noqa: BLE001 - collected and asserted below
+            errors.append(error)
+
+    threads = [Thread(target=run, args=(work,)) for work in [buy, count] * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert errors == []
+    with database.reading() as session:
+        product = session.get_one(Product, product_id)
+        moved = session.execute(
+            select(
+                func.sum(StockMovement.on_hand_delta), func.sum(StockMovement.reserved_delta)
+            ).where(StockMovement.product_id == product_id)
+        ).one()
+        assert product.reserved == 24
+        assert (product.on_hand, product.reserved) == tuple(moved)
 
 
 def test_counts_hold_while_sellers_set_stock_and_buyers_take_it(database):
