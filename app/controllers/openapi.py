@@ -148,7 +148,7 @@ def _complete(
     called = inspect.unwrap(view).__code__.co_names
     operation["operationId"] = _operation_id(method, path)
     parameters = [_parameter(given) for given in operation.pop("parameters", [])]
-    statuses = {503} | ({429} if method in _WRITES else set())
+    statuses = {503} | ({429} if method in _WRITES else set()) | _declared(operation)
     for function, methods, parameter, codes in _SIGNS:
         if function in called and method in methods:
             parameters.append({"$ref": f"#/components/parameters/{parameter}"})
@@ -159,17 +159,16 @@ def _complete(
     if "requestBody" in operation:
         _add_body_example(operation["requestBody"], components)
         statuses |= {400, 413, 415}
-    if method in {"post", "put", "patch"} and "requestBody" in operation:
-        statuses.add(409)
     if "{" in path:
         statuses.add(404)
-    statuses |= _guard(operation, view, called)
+    statuses |= _guard(operation, method, view, called)
     _set_responses(operation, statuses, components)
 
 
 def _guard(
-    operation: dict[str, Any], view: Callable[..., Any], called: tuple[str, ...]
+    operation: dict[str, Any], method: str, view: Callable[..., Any], called: tuple[str, ...]
 ) -> set[int]:
+    """Say who may call; the refusals that this brings."""
     guard = getattr(view, "guard", None)
     if guard is not None and guard.signed_in:
         operation["security"] = [{"bearer": []}]
@@ -178,8 +177,8 @@ def _guard(
             operation["x-roles"] = sorted(role.value for role in guard.roles)
             said = operation.get("description", "")
             operation["description"] = f"{said}\n\nNeeds the role {roles}.".strip()
-            return {401, 403}
-        return {401}
+        may_conflict = {409} if method in _WRITES else set()
+        return {401} | may_conflict | ({403} if guard.roles else set())
     if "optional_actor" in called:
         operation["security"] = [{}, {"bearer": []}]
         return {401}
@@ -187,15 +186,26 @@ def _guard(
     return set()
 
 
+def _declared(operation: dict[str, Any]) -> set[int]:
+    """The refusals that a view names by itself: ``@bp.alt_response(409, schema=ProblemSchema)``."""
+    return {
+        int(status)
+        for status in operation["responses"]
+        if status.isdecimal() and int(status) >= 400  # noqa: PLR2004 - the first error status
+    }
+
+
 def _set_responses(
     operation: dict[str, Any], statuses: set[int], components: dict[str, Any]
 ) -> None:
     responses = {
-        status: value for status, value in operation["responses"].items() if "$ref" not in value
+        status: value
+        for status, value in operation["responses"].items()
+        if status.isdecimal() and int(status) < 400  # noqa: PLR2004 - the first error status
     }
     for answer in responses.values():
         for media in answer.get("content", {}).values():
-            media.setdefault("example", sample(media.get("schema", {}), components))
+            media.setdefault("example", sample(media.get("schema", {}), components, sent=False))
     for status in statuses:
         responses.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
     responses["default"] = {"$ref": "#/components/responses/Problem"}
@@ -250,14 +260,14 @@ def _tidy_path_parameters(item: dict[str, Any]) -> None:
 def _add_body_example(body: dict[str, Any], components: dict[str, Any]) -> None:
     for kind, media in body["content"].items():
         if kind == "application/json" and "example" not in media and "examples" not in media:
-            media["example"] = sample(media["schema"], components)
+            media["example"] = sample(media["schema"], components, sent=True)
 
 
-def sample(schema: dict[str, Any], components: dict[str, Any]) -> Any:
-    """A value that fits a schema: its own examples first."""
+def sample(schema: dict[str, Any], components: dict[str, Any], *, sent: bool) -> Any:
+    """A value that fits a schema, its own examples first; as it is sent to us, or as we answer."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return sample(components["schemas"][name], components)
+        return sample(components["schemas"][name], components, sent=sent)
     for key in ("example", "const"):
         if key in schema:
             return schema[key]
@@ -266,26 +276,37 @@ def sample(schema: dict[str, Any], components: dict[str, Any]) -> Any:
             return schema[key][0]
     for key in ("allOf", "anyOf", "oneOf"):
         if schema.get(key):
-            return sample(schema[key][0], components)
-    return _sample_of_kind(schema, components)
+            return sample(schema[key][0], components, sent=sent)
+    return _sample_of_kind(schema, components, sent=sent)
 
 
-def _sample_of_kind(schema: dict[str, Any], components: dict[str, Any]) -> Any:
+def _sample_of_kind(schema: dict[str, Any], components: dict[str, Any], *, sent: bool) -> Any:
     kind = schema.get("type")
     if isinstance(kind, list):
         kind = kind[0]
     if kind == "object" or "properties" in schema:
-        return {
-            name: sample(field, components)
-            for name, field in schema.get("properties", {}).items()
-            if not field.get("writeOnly")
-        }
+        return _sample_object(schema, components, sent=sent)
     if kind == "array":
-        return [sample(schema.get("items", {}), components)]
+        return [sample(schema.get("items", {}), components, sent=sent)]
     if kind == "string":
         return "2026-11-22T09:30:00Z" if schema.get("format") == "date-time" else "text"
     plain: dict[Any, Any] = {"integer": 1, "number": 1499.5, "boolean": True}
     return plain.get(kind)
+
+
+def _sample_object(
+    schema: dict[str, Any], components: dict[str, Any], *, sent: bool
+) -> dict[str, Any]:
+    """An answer with all its fields, or a body with those that matter: optional ones without an
+    example are left out.
+    """
+    hidden = "readOnly" if sent else "writeOnly"
+    required = schema.get("required", [])
+    return {
+        name: sample(field, components, sent=sent)
+        for name, field in schema.get("properties", {}).items()
+        if not field.get(hidden) and (not sent or name in required or "example" in field)
+    }
 
 
 def _operation_id(method: str, path: str) -> str:
