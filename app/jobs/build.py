@@ -4,9 +4,6 @@ from pathlib import Path
 
 from app.config import Config
 from app.db import Database
-from app.integrations.mpesa import DarajaClient, MpesaSettings
-from app.jobs.queue import HueyDoorbell
-from app.jobs.shared_token import SharedTokenStore, token_name
 from app.jobs.work import Work
 from app.ports import Clock, Ports
 from app.utils.background import Background
@@ -34,6 +31,11 @@ def build_database(config: Config) -> Database:
 
 
 def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> Ports:
+    # Loaded here: whoever wants the database alone is spared an HTTP client and a queue.
+    from app.integrations.mpesa import DarajaClient, MpesaSettings
+    from app.jobs.queue import HueyDoorbell
+    from app.jobs.shared_token import SharedTokenStore, token_name
+
     settings = MpesaSettings(
         base_url=config.mpesa_base_url,
         consumer_key=config.mpesa_consumer_key,

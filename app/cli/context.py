@@ -1,0 +1,56 @@
+"""What commands work with: the settings, and the shop without its web server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.config import Config, ConfigError
+
+if TYPE_CHECKING:
+    from app.jobs.work import Work
+
+ENV_FILE = Path(".env")
+HOME = Path(__file__).resolve().parents[2]
+"""Where manage.py, migrations and .env.example lie. Settings and data are in the current folder."""
+
+
+def load_config() -> Config:
+    """Raises ConfigError, which says where settings come from when there are none."""
+    try:
+        return Config.load(ENV_FILE)
+    except ConfigError as error:
+        if ENV_FILE.exists():
+            raise
+        hint = f"There is no .env in {Path.cwd()}; make one with: python manage.py config init"
+        raise ConfigError([*error.faults, hint]) from error
+
+
+def start_logging(config: Config, level: str = "WARNING") -> None:
+    """To standard error, through the gate that takes secrets out."""
+    from app.utils.logs import configure_logging
+
+    configure_logging(
+        level=level,
+        as_json=config.log_format == "json",
+        secrets=(
+            config.secret_key,
+            config.jwt_secret_key,
+            config.mpesa_consumer_secret,
+            config.mpesa_passkey,
+        ),
+    )
+
+
+@contextmanager
+def opened_work() -> Iterator["Work"]:
+    """The database and the world outside, as the worker has them."""
+    from app.jobs.build import build_work
+
+    config = load_config()
+    start_logging(config)
+    work = build_work(config)
+    try:
+        yield work
+    finally:
+        work.database.dispose()

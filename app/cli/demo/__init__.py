@@ -1,0 +1,1 @@
+"""The demo shop: people, goods and a past, so that there is something to look at."""

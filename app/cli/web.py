@@ -1,0 +1,43 @@
+"""The web server."""
+
+import click
+
+from app.cli.context import load_config
+
+HEADER_BYTES = 65_536
+HEADER_SECONDS = 10
+RESPAWN_SECONDS = 1
+STOP_SECONDS = 20
+
+
+@click.command
+def command() -> None:
+    """Serve the shop until stopped. HOST, PORT, WEB_WORKERS and WEB_THREADS say how."""
+    config = load_config()
+    from granian import Granian
+    from granian.constants import HTTPModes, Interfaces
+    from granian.errors import FatalError
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+
+    server = Granian(
+        "app.wsgi:application",
+        address=config.host,
+        port=config.port,
+        interface=Interfaces.WSGI,
+        workers=config.web_workers,
+        blocking_threads=config.web_threads,
+        http=HTTPModes.http1,
+        websockets=False,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HEADER_BYTES
+        ),
+        respawn_failed_workers=True,  # without it, the death of one worker ends the server
+        respawn_interval=RESPAWN_SECONDS,
+        workers_kill_timeout=STOP_SECONDS,
+        log_level=LogLevels.error,
+    )
+    try:
+        server.serve()
+    except FatalError as error:
+        raise SystemExit(1) from error
