@@ -1,5 +1,6 @@
 """Bringing the database to the shape that the code expects, with Alembic."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from sqlalchemy import Connection
 
 from app.db import Database
 from app.models import Base
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it greets at every look
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 _ADVISORY_LOCK = 7_046_625  # any constant: two starting processes migrate one after the other
