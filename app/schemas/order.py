@@ -15,12 +15,11 @@ from app.schemas.base import (
     Timestamp,
     take_page,
 )
-from app.services.place_order import OrderRequest, WantedLine
+from app.services.place_order import MAX_UNITS_OF_A_PRODUCT, OrderRequest, WantedLine
 from app.services.read_orders import OrderFilter
 from app.utils.money import CURRENCY
 
 MAX_LINES = 50
-MAX_QUANTITY = 1000
 _STATUSES = [status.value for status in OrderStatus]
 
 
@@ -28,7 +27,9 @@ class WantedLineSchema(Schema):
     product_id = PositiveId(required=True, metadata={"example": 1})
     quantity = StrictInteger(
         required=True,
-        validate=validate.Range(1, MAX_QUANTITY, error=f"Must be from 1 to {MAX_QUANTITY}."),
+        validate=validate.Range(
+            1, MAX_UNITS_OF_A_PRODUCT, error=f"Must be from 1 to {MAX_UNITS_OF_A_PRODUCT}."
+        ),
         metadata={"example": 2},
     )
 

@@ -89,8 +89,9 @@ def sell_again(session: Session, order_id: int, now: datetime) -> bool:
     For money that came after the stock had been given back. Answers False, with nothing changed,
     when a product is gone or has too little left.
     """
-    wanted = dict(
-        session.execute(
+    wanted = {
+        row.product_id: row.quantity
+        for row in session.execute(
             select(Reservation.product_id, Reservation.quantity)
             .where(
                 Reservation.order_id == order_id,
@@ -98,9 +99,7 @@ def sell_again(session: Session, order_id: int, now: datetime) -> bool:
             )
             .order_by(Reservation.product_id)
         )
-        .tuples()
-        .all()
-    )
+    }
     if not wanted or not _all_there(session, wanted):
         return False
     session.execute(
@@ -140,8 +139,8 @@ def _end(
         .values(state=state, ended_at=now)
         .returning(Reservation.product_id, Reservation.quantity)
         .execution_options(synchronize_session=False)
-    ).tuples()
-    return sorted(ended)
+    )
+    return sorted((row.product_id, row.quantity) for row in ended)
 
 
 def _move(session: Session, product_id: int, *, on_hand: int, reserved: int) -> None:

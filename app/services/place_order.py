@@ -15,6 +15,8 @@ from app.services.records import record_order_event
 from app.utils.money import CENTS_PER_SHILLING, cents_to_wire
 from app.utils.order_number import new_order_number
 
+MAX_UNITS_OF_A_PRODUCT = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class WantedLine:
@@ -54,6 +56,7 @@ def place_order(
     wanted = Counter[int]()
     for line in ask.lines:
         wanted[line.product_id] += line.quantity
+    _refuse_bulk(ask, wanted)
     held = take_units(session, wanted)
     if len(held) < len(wanted):
         _explain_shortage(session, ask, wanted, held)
@@ -78,6 +81,15 @@ def place_order(
     record_order_event(session, order, None, now, actor_id=actor.user_id)
     session.flush()
     return order
+
+
+def _refuse_bulk(ask: OrderRequest, wanted: Counter[int]) -> None:
+    for at, line in enumerate(ask.lines):
+        if wanted[line.product_id] > MAX_UNITS_OF_A_PRODUCT:
+            raise InvalidInput.field(
+                f"products.{at}.quantity",
+                f"An order takes at most {MAX_UNITS_OF_A_PRODUCT} of a product, in all its lines.",
+            )
 
 
 def _refuse_hoarding(session: Session, actor: Actor, rules: OrderRules) -> None:
