@@ -1,25 +1,31 @@
 """Categories on the wire."""
 
+import re
 from typing import Any
 
 import marshmallow as ma
-from marshmallow import validate
 
 from app.schemas.base import PlainText, PositiveId, Schema
 from app.services.change_categories import CategoryChange, NewCategory
 from app.utils.slug import LONGEST_SLUG, SLUG_PATTERN
 
-_SLUG_RULE = validate.And(
-    validate.Length(min=1, max=LONGEST_SLUG),
-    validate.Regexp(
-        rf"{SLUG_PATTERN}\Z", error="Must be small letters and digits with hyphens between them."
-    ),
-)
+_SLUG_SHAPE = re.compile(SLUG_PATTERN)
+
+
+def _check_slug(slug: str) -> None:
+    if len(slug) > LONGEST_SLUG or not _SLUG_SHAPE.fullmatch(slug):
+        raise ma.ValidationError(
+            "Must be small letters and digits with hyphens between them,"
+            f" {LONGEST_SLUG} characters at most."
+        )
+
+
 _NAME = {"description": "What people read.", "example": "Shoes"}
 _SLUG = {
-    "description": "What links and filters use; made from the name when it is left out.",
+    "description": "What links and filters use; a new category without one gets it from its name.",
     "example": "shoes",
 }
+_SLUG_RULE = {"pattern": f"^{SLUG_PATTERN}$", "maxLength": LONGEST_SLUG}
 _PARENT = {"description": "The category that this one lies in; null at the top of the tree."}
 
 
@@ -37,7 +43,7 @@ class CategorySchema(Schema):
 
 class NewCategorySchema(Schema):
     name = PlainText(min=1, max=80, required=True, metadata=_NAME)
-    slug = ma.fields.String(validate=_SLUG_RULE, metadata=_SLUG)
+    slug = ma.fields.String(validate=_check_slug, metadata={**_SLUG, **_SLUG_RULE})
     parent_id = PositiveId(allow_none=True, metadata=_PARENT)
 
     @ma.post_load
@@ -49,7 +55,7 @@ class CategoryChangeSchema(Schema):
     """Any of the fields; the others stay as they are."""
 
     name = PlainText(min=1, max=80, metadata=_NAME)
-    slug = ma.fields.String(validate=_SLUG_RULE, metadata={**_SLUG, "description": "For links."})
+    slug = ma.fields.String(validate=_check_slug, metadata={**_SLUG, **_SLUG_RULE})
     parent_id = PositiveId(allow_none=True, metadata=_PARENT)
 
     @ma.post_load

@@ -80,14 +80,14 @@ _NAME = {"description": "What people read.", "example": "Trail running shoe"}
 _PRICE = {
     "description": "In KES, above zero, with at most two decimals.",
     "type": "number",
+    "minimum": 0.01,
     "example": 1499.5,
 }
 _DESCRIPTION = {"description": "Plain text.", "example": "Light, with a deep tread."}
 _STOCK = {"description": "How many can be bought now.", "example": 12}
 _CATEGORY = {
     "description": "The category's slug. Accepted as its slug, its name or its id (a number).",
-    "type": ["string", "integer", "null"],
-    "example": "shoes",
+    "type": ["string", "integer"],
 }
 _IMAGE_URL = {
     "description": "Where a picture of it is.",
@@ -106,12 +106,17 @@ class ProductSchema(Schema):
     id = ma.fields.Integer(required=True, metadata={"example": 7})
     name = ma.fields.String(required=True, metadata=_NAME)
     price = Money(attribute="price_cents", required=True, metadata=_PRICE)
-    currency = ma.fields.Constant(CURRENCY, required=True, metadata={"type": "string"})
+    currency = ma.fields.Constant(
+        CURRENCY,
+        required=True,
+        metadata={"type": "string", "enum": [CURRENCY], "example": CURRENCY},
+    )
     description = ma.fields.String(required=True, metadata=_DESCRIPTION)
     stock = ma.fields.Integer(attribute="available", required=True, metadata=_STOCK)
     category = ma.fields.String(
         attribute="category.slug",
         dump_default=None,
+        required=True,
         allow_none=True,
         metadata={"description": "The slug of its category.", "example": "shoes"},
     )
