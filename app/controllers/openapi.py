@@ -19,6 +19,7 @@ from werkzeug.routing import Rule
 from app.controllers.blueprint import ROOT_PREFIX
 from app.error_handlers import PROBLEM_JSON
 from app.utils.json_provider import to_json
+from app.utils.limiter import CALLBACK_PATHS
 
 ALIAS_TAG = "Root aliases"
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -148,7 +149,8 @@ def _complete(
     called = inspect.unwrap(view).__code__.co_names
     operation["operationId"] = _operation_id(method, path)
     parameters = [_parameter(given) for given in operation.pop("parameters", [])]
-    statuses = {503} | ({429} if method in _WRITES else set()) | _declared(operation)
+    counted = method in _WRITES and not CALLBACK_PATHS.match(path)
+    statuses = {503} | ({429} if counted else set()) | _declared(operation)
     for function, methods, parameter, codes in _SIGNS:
         if function in called and method in methods:
             parameters.append({"$ref": f"#/components/parameters/{parameter}"})
@@ -337,4 +339,4 @@ def _add_aliases(app: Flask, document: dict[str, Any]) -> None:
         for method in METHODS:
             if method in copy and ALIAS_TAG not in copy[method]["tags"]:
                 copy[method]["tags"] = [ALIAS_TAG]
-                copy[method]["operationId"] = "root" + original[method]["operationId"].capitalize()
+                copy[method]["operationId"] = f"{original[method]['operationId']}AtRoot"
