@@ -50,7 +50,11 @@ SCHEDULE = CheckSchedule(
 )
 SECRET = CallbackSecret("a-secret-that-only-safaricom-was-given")
 
-Snapshot = dict[str, list[tuple]]
+Snapshot = dict[str, list]
+_ALL_ROWS = {
+    table.name: select(table).order_by(*table.primary_key.columns)
+    for table in Base.metadata.sorted_tables
+}
 
 
 def after(**by: float) -> datetime:
@@ -61,13 +65,8 @@ def after(**by: float) -> datetime:
 def snapshot(session: Session) -> Snapshot:
     """Every column of every row of every table: equal before and after, nothing changed."""
     session.flush()
-    return {
-        table.name: [
-            tuple(row)
-            for row in session.execute(select(*table.columns).order_by(*table.primary_key.columns))
-        ]
-        for table in Base.metadata.sorted_tables
-    }
+    connection = session.connection()
+    return {name: connection.execute(rows).fetchall() for name, rows in _ALL_ROWS.items()}
 
 
 def database_snapshot(database) -> Snapshot:
@@ -87,6 +86,15 @@ def refused(session: Session, kind: type[AppError], code: str) -> Iterator[pytes
         yield caught
     assert caught.value.code == code
     assert snapshot(session) == before
+
+
+@contextmanager
+def thrown_away(session: Session) -> Iterator[None]:
+    """What is done inside is undone at the end: the next case of a table starts where this did."""
+    with session.begin_nested() as point:
+        yield
+        session.flush()
+        point.rollback()
 
 
 def make_buyer(session: Session, **fields) -> User:
