@@ -40,7 +40,6 @@ class Child:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
-    stop_signal: signal.Signals = signal.SIGTERM
     is_quiet: bool = False
     process: "subprocess.Popen[bytes] | None" = None
     deaths: list[float] = field(default_factory=list)
@@ -61,9 +60,9 @@ class Child:
     def exit_code(self) -> int | None:
         return None if self.process is None else self.process.poll()
 
-    def send(self, number: signal.Signals) -> None:
+    def ask_to_stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(number)
+            self.process.terminate()
 
     def kill_group(self) -> None:
         """End it and whatever it has started, at once."""
@@ -143,7 +142,7 @@ class Family:
 
     def _stop_all(self) -> None:
         for child in reversed(self._children):
-            child.send(child.stop_signal)
+            child.ask_to_stop()
         deadline = time.monotonic() + STOP_SECONDS
         while time.monotonic() < deadline and any(
             child.exit_code is None for child in self._children

@@ -3,7 +3,6 @@
 import errno
 import http.client
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -55,7 +54,7 @@ def _start(family: Family, config: Config) -> None:
     family.start(Child("web server", python(_MANAGE, "web"), environment))
     _prepare_database(config)
     family.raise_if_stopping()
-    family.start(Child("worker", python(_MANAGE, "worker"), environment, stop_signal=signal.SIGINT))
+    family.start(Child("worker", python(_MANAGE, "worker"), environment))
     family.wait_until(lambda: _is_ready(config), READY_SECONDS, "web server")
     if simulator is not None:
         family.wait_until(lambda: _answers(simulator), READY_SECONDS, "simulator")
