@@ -7,6 +7,7 @@ tried on everybody.
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -82,7 +83,7 @@ def _was_wrong_password(response: Response) -> bool:
 def _refuse(spent: RequestLimit) -> Response:
     raise TooManyRequests(
         "Too many attempts. Wait as long as Retry-After says, then try again.",
-        retry_after_seconds=max(1, int(spent.reset_at - now().timestamp()) + 1),
+        retry_after_seconds=max(1, math.ceil(spent.reset_at - now().timestamp())),
     )
 
 
