@@ -40,6 +40,7 @@ def hold(session, product: Product, quantity: int) -> None:
         update(Product)
         .where(Product.id == product.id)
         .values(reserved=Product.reserved + quantity, version=Product.version + 1)
+        .execution_options(synchronize_session=False)  # as if elsewhere: what is loaded is stale
     )
     session.add(
         StockMovement(
@@ -187,7 +188,8 @@ def test_counts_hold_while_sellers_set_stock_and_buyers_take_it(database):
                     .where(Product.on_hand - Product.reserved >= quantity)
                     .values(reserved=Product.reserved + quantity, version=Product.version + 1)
                 )
-                assert taken.rowcount == 1
+                if taken.rowcount == 0:  # sold out: nothing to give back
+                    return
 
     def run(work):
         barrier.wait()
