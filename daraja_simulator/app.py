@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
@@ -12,7 +13,7 @@ from daraja_simulator.control import answer_control_error, control
 from daraja_simulator.daraja import daraja, this_gateway
 from daraja_simulator.gateway import Gateway
 from daraja_simulator.page import page
-from daraja_simulator.wire import Refusal, Refused
+from daraja_simulator.wire import Refused
 
 log = logging.getLogger("daraja_simulator")
 
@@ -39,6 +40,7 @@ def create_simulator(config: SimulatorConfig | None = None) -> Flask:
 
 
 def _answer_refusal(refused: Refused) -> Response:
+    g.came_of_it = f" {refused.refusal.code or refused.refusal.message}"
     request_id = refused.request_id or this_gateway().make_request_id()
     body, content_type = refused.refusal.render(request_id)
     return Response(body, refused.refusal.status, content_type=content_type)
@@ -48,9 +50,8 @@ def _answer_http_error(error: HTTPException) -> Response:
     """Even what no endpoint takes is refused in the manner of the side that was called."""
     if request.path.startswith(control.url_prefix or "/__sim"):
         return answer_control_error(error)
-    known = {404: wire.NOT_FOUND, 405: wire.METHOD_NOT_ALLOWED, 413: wire.BAD_PAYLOAD}
-    code = error.code or 500
-    refusal = known.get(code) or Refusal(code, f"{code}.001", error.name)
+    known = {404: wire.NOT_FOUND, 405: wire.METHOD_NOT_ALLOWED, 500: wire.INTERNAL_ERROR}
+    refusal = known.get(error.code or 500) or replace(wire.BAD_PAYLOAD, status=error.code or 400)
     return _answer_refusal(Refused(refusal))
 
 
@@ -61,5 +62,6 @@ def _note_start() -> None:
 def _log_request(response: Response) -> Response:
     """The query string stays out, and bodies and headers too: phones and tokens travel there."""
     milliseconds = round((time.monotonic() - g.started) * 1000)
-    log.info("%s %s %s in %s ms", request.method, request.path, response.status_code, milliseconds)
+    what = (request.method, request.path, response.status_code, g.get("came_of_it", ""))
+    log.info("%s %s %s%s in %s ms", *what, milliseconds)
     return response

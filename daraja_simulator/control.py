@@ -162,15 +162,17 @@ def set_clock() -> Response:
     """What an advance brings has happened when this answers; with `wait`, its callbacks too."""
     gateway = this_gateway()
     body = _read_json()
+    waits = _flag(body, "wait")
     try:
         if "factor" in body:
             gateway.clock.set_factor(_number(body, "factor"))
-        if "advance" in body:
-            gateway.timetable.advance(_number(body, "advance"))
     except ValueError as error:
         raise BadRequest(str(error)) from error
-    if _flag(body, "wait"):
-        gateway.courier.wait_until_idle(_WAIT_SECONDS)
+    seconds = _number(body, "advance") if "advance" in body else 0.0
+    if waits:
+        gateway.advance(seconds, _WAIT_SECONDS)
+    else:
+        gateway.timetable.advance(seconds)
     return answer_json(_clock_json(gateway))
 
 

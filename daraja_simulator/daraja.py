@@ -6,7 +6,7 @@ import json
 import socket
 from typing import Any
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app, g, request
 
 from daraja_simulator import wire
 from daraja_simulator.gateway import Gateway
@@ -202,3 +202,4 @@ def _cut_connection() -> None:
     if connection is None:
         raise RuntimeError("A connection can be cut only under SimulatorServer.")
     connection.shutdown(socket.SHUT_RDWR)
+    g.came_of_it = " never sent: connection cut"

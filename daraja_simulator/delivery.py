@@ -139,7 +139,7 @@ class Courier:
     def wait_until_idle(self, timeout_seconds: float) -> bool:
         """Wait, in real seconds, until nothing is on its way; false if something still is."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._busy == 0, timeout_seconds)
+            return self._changed.wait_for(lambda: self._busy == 0, max(timeout_seconds, 0))
 
     def clear(self) -> None:
         with self._changed:

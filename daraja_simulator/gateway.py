@@ -3,6 +3,7 @@
 import itertools
 import logging
 import threading
+import time
 from collections import Counter, deque
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -114,9 +115,9 @@ class Gateway:
             return prompt
 
     def end_prompt(self, prompt: Prompt, plan: Plan) -> bool:
-        """End it now, by that plan; false if it had ended already."""
+        """End it now, by that plan; false if it had ended already, or was forgotten by a reset."""
         with self.lock:
-            if prompt.result is not None:
+            if prompt.result is not None or not self._is_known(prompt):
                 return False
             prompt.plan = plan
             self._conclude(prompt, plan.result)
@@ -129,6 +130,8 @@ class Gateway:
     def end_before_answering(self, prompt: Prompt) -> None:
         """End it and have its callback delivered before this returns."""
         with self.lock:
+            if prompt.result is not None:
+                return  # a person was quicker, and the callback is on its way
             self._conclude(prompt, prompt.plan.result)
         letter, plan = self._letter_of(prompt), prompt.plan.callback
         if plan.copies:
@@ -158,6 +161,20 @@ class Gateway:
             self.script.clear()
             self.ledger.clear()
         self.courier.clear()
+
+    def advance(self, seconds: float, timeout_seconds: float) -> bool:
+        """Let simulated time pass, and have each callback on the way answered before it goes on.
+
+        False if, after so many real seconds, one was still on its way; time has passed anyhow.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        self.courier.wait_until_idle(timeout_seconds)
+
+        def wait() -> None:
+            self.courier.wait_until_idle(deadline - time.monotonic())
+
+        self.timetable.advance(seconds, wait)
+        return self.courier.wait_until_idle(deadline - time.monotonic())
 
     # --- inside ---
 
@@ -217,8 +234,13 @@ class Gateway:
     def _end_as_planned(self, prompt: Prompt) -> None:
         self.end_prompt(prompt, prompt.plan)  # it may have ended by a person's hand: no matter
 
+    def _is_known(self, prompt: Prompt) -> bool:
+        return self._prompts.get(prompt.checkout_request_id) is prompt
+
     def _second_end(self, prompt: Prompt, result: Result) -> None:
         with self.lock:
+            if not self._is_known(prompt):
+                return
             self._conclude(prompt, result)
         self._send_callback(prompt)
 

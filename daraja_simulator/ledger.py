@@ -39,12 +39,14 @@ class Ledger:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._movements: dict[str, Movement] = {}
+        self._last: dict[tuple[str, int], Movement] = {}
 
     def record(self, movement: Movement) -> None:
         with self._lock:
             if movement.receipt in self._movements:
                 raise ValueError("A receipt is given once.")
             self._movements[movement.receipt] = movement
+            self._last[movement.phone, movement.amount] = movement
 
     def has(self, receipt: str) -> bool:
         return receipt in self._movements
@@ -55,11 +57,10 @@ class Ledger:
 
     def last_of(self, phone: str, amount: int) -> Movement | None:
         """The newest movement of that phone and amount, to whichever merchant."""
-        for movement in reversed(self.movements()):
-            if movement.phone == phone and movement.amount == amount:
-                return movement
-        return None
+        with self._lock:
+            return self._last.get((phone, amount))
 
     def clear(self) -> None:
         with self._lock:
             self._movements.clear()
+            self._last.clear()

@@ -73,12 +73,12 @@ class SimulatorServer:
         self._server.server_close()
 
     def advance(self, seconds: float, timeout_seconds: float = 15) -> None:
-        """Let simulated time pass, and wait until the callbacks it brought have been answered.
+        """Let simulated time pass, and have the callbacks it brings answered one moment at a time.
 
         Raises TimeoutError if one is not answered within that many real seconds.
         """
-        self.gateway.timetable.advance(seconds)
-        self.settle(timeout_seconds)
+        if not self.gateway.advance(seconds, timeout_seconds):
+            raise TimeoutError("A callback is still on its way.")
 
     def settle(self, timeout_seconds: float = 15) -> None:
         """Wait until nothing is due and no callback is on its way."""

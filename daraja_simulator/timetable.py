@@ -50,16 +50,19 @@ class Timetable:
             heapq.heappush(self._jobs, (moment, next(self._numbers), job))
             self._clock.changed.notify_all()
 
-    def advance(self, seconds: float) -> None:
+    def advance(self, seconds: float, between: Job | None = None) -> None:
         """Let time pass at once, stopping at each job on the way so that it sees its own moment.
 
-        When this returns, every job due by then has run.
+        When this returns, every job due by then has run. `between` is called after each stop:
+        there one may wait for what the jobs set off, before time goes on.
         """
         with self._running:
             target = self._clock.seconds() + seconds
             while (moment := self._next_moment()) is not None and moment <= target:
                 self._clock.move_to(moment)
                 self._run_due()
+                if between is not None:
+                    between()
             self._clock.move_to(target)
 
     def run_due(self) -> None:

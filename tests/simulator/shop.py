@@ -36,6 +36,10 @@ class Received:
         return {item["Name"]: item.get("Value") for item in items}
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # five, as it is by default, reset connections that come together
+
+
 class Sink:
     """Takes callbacks; `status`, `location` and `before_answer` decide how it answers."""
 
@@ -59,7 +63,7 @@ class Sink:
             def log_message(self, *args):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.003,), daemon=True
         )

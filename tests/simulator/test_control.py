@@ -1,6 +1,7 @@
 """The control API: forcing, spoiling, replaying, auditing."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -379,4 +380,45 @@ def test_a_connection_is_cut_only_under_the_simulators_own_server(shop):
     client = shop.simulator.app.test_client()
     body = shop.push_body("254712347019")
     answer = client.post("/mpesa/stkpush/v1/processrequest", json=body, headers=shop.headers)
-    assert answer.status_code == 500
+    assert (answer.status_code, answer.json["errorCode"]) == (500, "500.003.1001")
+
+
+def at_once(count, call):
+    """Run calls that start together; what each returns."""
+    ready = threading.Barrier(count)
+
+    def run(number):
+        ready.wait(5)
+        return call(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_of_many_pushes_at_once_one_rings(shop):
+    assert shop.headers  # one token for all
+    answers = at_once(12, lambda _: shop.push(WAITS).status_code)
+    assert sorted(answers) == [200] + [500] * 11
+    assert len(shop.prompts()) == 1
+
+
+def test_of_pay_and_cancel_at_once_one_wins(shop):
+    checkout_id = shop.push_accepted(WAITS)
+
+    def press(number):
+        ending = ("pay", "cancel")[number % 2]
+        return shop.client.post(shop.url(f"/__sim/prompts/{checkout_id}/{ending}")).status_code
+
+    assert sorted(at_once(8, press)) == [200] + [409] * 7
+    shop.simulator.settle()
+    assert len(shop.sink.codes) == 1
+    assert len(shop.ledger()) == (1 if shop.sink.codes == [0] else 0)
+
+
+def test_a_prompt_forgotten_by_a_reset_never_ends(shop):
+    shop.push_accepted()
+    gateway = shop.simulator.gateway
+    prompt = gateway.prompts()[0]
+    gateway.reset()
+    assert not gateway.end_prompt(prompt, prompt.plan)
+    assert shop.ledger() == []

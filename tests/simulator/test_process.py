@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from daraja_simulator import cli
+from daraja_simulator import SimulatorConfig, SimulatorServer, cli
 from daraja_simulator.cli import read_config
 from daraja_simulator.config import OverLong, RateAnswer
 from daraja_simulator.logs import mask_text
@@ -263,3 +263,26 @@ def test_phones_are_masked_wherever_they_stand():
         "/__sim/prompts/ws_CO_22112026235950999****678"
     )
     assert mask_text("in 25 ms, 200") == "in 25 ms, 200"
+
+
+def test_it_listens_on_ipv6_too():
+    with SimulatorServer(SimulatorConfig(host="::1")) as simulator:
+        assert simulator.url == f"http://[::1]:{simulator.port}"
+        assert httpx2.get(simulator.url + "/__sim/status").status_code == 200
+
+
+def test_a_server_stopped_is_a_port_refused_and_may_come_back():
+    with SimulatorServer() as simulator:
+        url, port = simulator.url, simulator.port
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get(url)
+    with SimulatorServer(SimulatorConfig(port=port)) as again:
+        assert again.url == url
+        assert httpx2.get(url).status_code == 200
+
+
+def test_a_server_never_started_gives_its_port_back():
+    simulator = SimulatorServer()
+    simulator.stop()
+    with SimulatorServer(SimulatorConfig(port=simulator.port)) as again:
+        assert again.port == simulator.port

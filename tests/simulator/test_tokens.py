@@ -164,7 +164,7 @@ def test_a_body_of_megabytes_is_refused(shop):
         content=b" " * 1_000_001,
         headers={**shop.headers, "Content-Type": "application/json"},
     )
-    assert_envelope(answer, 400, "400.002.05", "Invalid Request Payload")
+    assert_envelope(answer, 413, "400.002.05", "Invalid Request Payload")
 
 
 def test_a_request_id_is_never_used_twice(shop):
