@@ -1,0 +1,50 @@
+import pytest
+
+from tests.conftest import DATABASES
+from tests.e2e.shop import Shop, make_database
+from tests.e2e.story import Story, tell_story
+
+_SHOWN_FIXTURES = ("story", "shop", "wreck")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure brings along what the processes printed last."""
+    report = yield
+    if report.failed:
+        for name in _SHOWN_FIXTURES:
+            held = getattr(item, "funcargs", {}).get(name)
+            for program, tail in getattr(held, "shop", held).logs() if held else ():
+                report.sections.append((f"log of {program}", tail))
+    return report
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def e2e_database_kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def make_shop(e2e_database_kind, tmp_path_factory, request, worker_id):
+    """Makes a closed shop on a new, migrated database of each kind in turn."""
+
+    def make(name: str, **settings: str) -> Shop:
+        folder = tmp_path_factory.mktemp(f"{name}-{e2e_database_kind}")
+        is_sqlite = e2e_database_kind == "sqlite"
+        url = make_database(
+            e2e_database_kind,
+            f"e2e_{name}_{worker_id}",
+            folder,
+            request.getfixturevalue("sqlite_template"),
+            "" if is_sqlite else request.getfixturevalue("postgres_uri"),
+        )
+        return Shop(folder, url, **settings)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def story(make_shop) -> Story:
+    """Every row of the simulator's table, lived through once by a shop of its own."""
+    with make_shop("story").open() as shop:
+        yield tell_story(shop)

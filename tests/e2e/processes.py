@@ -1,0 +1,90 @@
+"""Programs of the shop as real processes: started, watched, killed, and always cleared away."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 45.0
+_POLL_SECONDS = 0.05
+_TAIL_CHARACTERS = 6000
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+    """The first true value of ``condition``; AssertionError when none came in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Waited {seconds:g} s in vain until {what}.")
+        time.sleep(_POLL_SECONDS)
+    return value
+
+
+class Program:
+    """One process with a session of its own, so that nothing it starts is left behind."""
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        self.name = name
+        self.log_file = folder / f"{name}.log"
+        self._log = self.log_file.open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Its exit code, once it has ended by itself."""
+        return self.process.wait(seconds)
+
+    def stop(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """As a supervisor stops it: SIGTERM, and time to finish."""
+        self.process.terminate()
+        code = self.wait(seconds)
+        self.clear_away()
+        return code
+
+    def kill(self) -> None:
+        """Kill -9 it with everything it started, as a machine without power would."""
+        self.clear_away()
+
+    def clear_away(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # the whole group is gone already
+        self.process.wait()
+        self._log.close()
+
+    def log(self) -> str:
+        return self.log_file.read_text("utf-8", errors="replace")
+
+    def tail(self) -> str:
+        return self.log()[-_TAIL_CHARACTERS:]
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that this one started and that live."""
+    listing = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+    return [int(number) for number in listing.split()]
