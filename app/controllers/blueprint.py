@@ -13,7 +13,7 @@ from flask.sansio.app import App
 from flask.sansio.blueprints import BlueprintSetupState
 from webargs import missing
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from app.error_handlers import invalid_fields
 from app.errors import InvalidInput
@@ -35,6 +35,9 @@ class Parser(FlaskParser):
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs' signature
         body = req.get_data(cache=True)
+        if req.max_content_length is not None and len(body) >= req.max_content_length:
+            # Without a Content-Length the body is cut at the limit, and nobody says so.
+            raise RequestEntityTooLarge
         if not body:
             return missing
         if not is_json(req):
