@@ -37,7 +37,7 @@ def list_categories() -> Response:
     return public_answer(page_response(Page(tops, next_cursor=None), _schema))
 
 
-@categories.get("/categories/<int:category_id>")
+@categories.get("/categories/<id:category_id>")
 @public
 @categories.response(200, CategorySchema)
 def show_category(category_id: int) -> Response:
@@ -61,7 +61,7 @@ def add_category(new: NewCategory) -> Response:
     return run_once(work)
 
 
-@categories.route("/categories/<int:category_id>", methods=["PUT", "PATCH"])
+@categories.route("/categories/<id:category_id>", methods=["PUT", "PATCH"])
 @require_role(Role.ADMIN)
 @categories.arguments(CategoryChangeSchema)
 @categories.response(200, CategorySchema)
@@ -71,7 +71,7 @@ def edit_category(change: CategoryChange, category_id: int) -> CategoryNode:
         return change_category(session, current_actor(), category_id, change, now())
 
 
-@categories.delete("/categories/<int:category_id>")
+@categories.delete("/categories/<id:category_id>")
 @require_role(Role.ADMIN)
 @categories.response(204)
 def remove_category(category_id: int) -> None:

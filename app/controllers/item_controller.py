@@ -57,7 +57,7 @@ def list_items(wanted: WantedProducts) -> Response:
     return public_answer(page_response(page, _schema))
 
 
-@_route("/<int:item_id>", "GET")
+@_route("/<id:item_id>", "GET")
 @public
 @items.response(200, ProductSchema)
 def show_item(item_id: int) -> Response:
@@ -81,7 +81,7 @@ def offer_item(new: NewProduct) -> Response:
     return run_once(work)
 
 
-@_route("/<int:item_id>", "PUT", "PATCH")
+@_route("/<id:item_id>", "PUT", "PATCH")
 @require_role(Role.SELLER, Role.ADMIN)
 @items.arguments(ProductChangeSchema)
 @items.response(200, ProductSchema)
@@ -101,7 +101,7 @@ def change_item(change: ProductChange, item_id: int) -> Response:
     return response
 
 
-@_route("/<int:item_id>", "DELETE")
+@_route("/<id:item_id>", "DELETE")
 @require_role(Role.SELLER, Role.ADMIN)
 @items.response(204)
 def remove_item(item_id: int) -> None:

@@ -130,14 +130,17 @@ def test_a_slash_at_the_end_is_no_other_place(client, product, alias):
     assert client.get(f"{alias}/{product.id}/").status_code == 200
 
 
-@pytest.mark.parametrize("item_id", ["0", "999", str(BIGGEST_ID), str(BIGGEST_ID + 1), "9" * 40])
+@pytest.mark.parametrize("item_id", ["999", str(BIGGEST_ID)])
 def test_a_product_that_is_not_there_is_a_404(client, item_id):
     body = problem(client.get(f"/products/{item_id}"), 404, "product_not_found")
 
     assert body["detail"] == "There is no such product."
 
 
-@pytest.mark.parametrize("item_id", ["-1", "abc", "1.5", "1e3", "' OR 1=1 --", "%00"])
+@pytest.mark.parametrize(
+    "item_id",
+    ["0", "-1", "abc", "1.5", "1e3", "' OR 1=1 --", "%00", str(BIGGEST_ID + 1), "9" * 40],
+)
 def test_an_id_that_is_none_is_a_404(client, item_id):
     problem(client.get(f"/api/items/{item_id}"), 404, "not_found")
 
