@@ -18,7 +18,7 @@ from app.services.due_payments import (
     postpone_check,
     reserve_query_slot,
 )
-from app.services.settle_payment import Failure, Proof, fail_payment, settle_payment
+from app.services.settle_payment import Failure, Proof, Settlement, fail_payment, settle_payment
 
 log = structlog.get_logger()
 LEASE_SECONDS = 60.0
@@ -100,6 +100,8 @@ def _apply(work: Work, payment_id: int, status: PushStatus) -> None:
                 session, payment_id, failure_of(code, desc, source="query"), work.now()
             )
         postpone_check(session, payment_id, None)
+        if outcome is Settlement.ALREADY_FINAL:  # a callback may have settled it while we asked
+            confirm_payment(session, payment_id, status, work.now())
     log.info("payment_queried", payment_id=payment_id, verdict=status.verdict, outcome=outcome)
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 import structlog
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from app.integrations.mpesa import StkCallback, UnreadableMessage, read_stk_callback
@@ -30,7 +31,7 @@ def process_message(work: Work, message_id: int) -> None:
     """Act on one message of the inbox. Whoever comes second finds nothing to do."""
     try:
         to_query = _process(work, message_id)
-    except DBAPIError:
+    except (OperationalError, InterfaceError, PoolTimeout):
         raise  # the database stutters: the sweep comes back to the message
     except Exception as error:
         log.exception("message_stuck", message_id=message_id)
@@ -42,11 +43,17 @@ def process_message(work: Work, message_id: int) -> None:
 
 
 def process_waiting_messages(work: Work) -> None:
-    """Act on every message that the request which brought it did not finish."""
+    """Act on every message that the request which brought it did not finish.
+
+    One that cannot be processed now keeps no other waiting.
+    """
     with work.database.reading() as session:
         waiting = find_waiting_messages(session, work.now())
     for message_id in waiting:
-        process_message(work, message_id)
+        try:
+            process_message(work, message_id)
+        except (OperationalError, InterfaceError, PoolTimeout):
+            log.exception("message_left_for_later", message_id=message_id)
 
 
 def _process(work: Work, message_id: int) -> int | None:

@@ -57,7 +57,10 @@ class SharedToken(Base):
 
 
 class Pace(Base):
-    """The moment before which the next call of some kind may not be made, over all workers."""
+    """The moment before which the next call of some kind may not be made, over all workers.
+
+    Its lock is what they take turns by: one row for all status queries, one for each phone.
+    """
 
     __tablename__ = "paces"
 

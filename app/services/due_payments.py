@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.models import LIVE_STATES, Pace, Payment, PaymentState, TaskKind
+from app.models import LIVE_STATES, Payment, PaymentState, TaskKind
+from app.services.paces import lock_pace
 from app.services.records import Matter, file_task, notify, record_payment_event
 from app.services.settle_payment import lock_payment
 from app.utils.money import cents_to_wire
@@ -23,7 +24,8 @@ _HOUR_SECONDS = 3600.0
 class CheckSchedule:
     """When to ask what became of a prompt, in seconds after it was asked for.
 
-    After the last entry of ``check_seconds`` it is asked hourly. A prompt is called unknown, not
+    After the last entry of ``check_seconds`` it is asked at twice its age each time, at least
+    hourly, and once more when the time is up. A prompt is called unknown, not
     failed, after ``unknown_after_seconds``; one whose answer never came, so that it cannot even be
     asked about, is let go after ``no_answer_after_seconds``; everything is handed to a person
     after ``give_up_after_seconds``.
@@ -39,7 +41,8 @@ class CheckSchedule:
         age = (now - payment.created_at).total_seconds()
         ahead = [seconds for seconds in self.check_seconds if seconds > age]
         wait = min(ahead) - age if ahead else min(_HOUR_SECONDS, max(age, 1.0))
-        return now + timedelta(seconds=wait * (1 + random.uniform(0, _JITTER)))
+        jittered = now + timedelta(seconds=wait * (1 + random.uniform(0, _JITTER)))
+        return min(jittered, payment.created_at + timedelta(seconds=self.give_up_after_seconds))
 
 
 def claim_due_payments(
@@ -78,16 +81,7 @@ def reserve_query_slot(
     A moment further off than ``longest_wait`` is left free: come back then.
     """
     interval = timedelta(seconds=1 / per_second)
-    pace = session.scalar(
-        select(Pace)
-        .where(Pace.name == QUERY_PACE)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if pace is None:
-        session.add(Pace(name=QUERY_PACE, next_at=now + interval))
-        session.flush()
-        return now, True
+    pace = lock_pace(session, QUERY_PACE, now)
     slot = max(pace.next_at, now)
     is_ours = slot - now <= longest_wait
     if is_ours:
@@ -115,6 +109,8 @@ def note_no_verdict(
     """
     order, payment = lock_payment(session, payment_id)
     payment.leased_until = None
+    if payment.status == PaymentState.SUCCEEDED:
+        return None  # while we asked, a callback settled it; its confirmation stays due
     if payment.review_reason is not None or payment.status not in LIVE_STATES:
         payment.next_check_at = None
         return None

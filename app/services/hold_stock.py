@@ -123,7 +123,7 @@ def _all_there(session: Session, wanted: Mapping[int, int]) -> bool:
             select(Product.id, (Product.on_hand - Product.reserved).label("left"))
             .where(Product.id.in_(wanted), Product.deleted_at.is_(None))
             .order_by(Product.id)
-            .with_for_update()
+            .with_for_update(key_share=True)
         )
     }
     return all(left.get(product_id, 0) >= quantity for product_id, quantity in wanted.items())

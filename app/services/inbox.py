@@ -180,6 +180,7 @@ def apply_callback(session: Session, payment_id: int, claim: CallbackClaim, now:
     outcome = settle_payment(session, payment_id, proof, now)
     if outcome is Settlement.SETTLED:
         payment.next_check_at = now + CONFIRM_AFTER
+        payment.check_count = 0  # the checks from here on are the confirmation's
     return outcome
 
 
@@ -247,24 +248,20 @@ def _report_amount(session: Session, payment: Payment, claim: CallbackClaim, now
 def _report_mismatch(
     session: Session, payment: Payment, kind: TaskKind, sentence: str, now: datetime
 ) -> None:
-    record_payment_event(
-        session,
-        payment.id,
-        from_status=payment.status,
-        to_status=payment.status,
-        source="callback",
-        now=now,
-        detail=sentence,
+    matter = Matter(
+        kind=kind,
+        title=f"A callback does not fit payment {payment.id}",
+        description=f"{sentence} It moved nothing; the status query decides.",
+        dedupe_key=f"{kind}:{payment.id}",
     )
-    file_task(
-        session,
-        Matter(
-            kind=kind,
-            title=f"A callback does not fit payment {payment.id}",
-            description=f"{sentence} It moved nothing; the status query decides.",
-            dedupe_key=f"{kind}:{payment.id}",
-        ),
-        now,
-        payment=payment,
-    )
-    session.flush()
+    if file_task(session, matter, now, payment=payment):
+        record_payment_event(
+            session,
+            payment.id,
+            from_status=payment.status,
+            to_status=payment.status,
+            source="callback",
+            now=now,
+            detail=sentence,
+        )
+        session.flush()

@@ -24,11 +24,15 @@ ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
 
 
 def lock_order(session: Session, order_id: int) -> Order | None:
-    """The order as it is now, locked until the transaction ends: a second hand waits here."""
+    """The order as it is now, locked until the transaction ends: a second hand waits here.
+
+    Its key is not locked: a new row that names the order, written by a hand that holds something
+    else already, must not have to wait for this one.
+    """
     return session.scalar(
         select(Order)
         .where(Order.id == order_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
 
@@ -38,7 +42,7 @@ def lock_visible_order(session: Session, actor: Actor, order_id: int) -> Order:
     order = session.scalar(
         select(Order)
         .where(Order.id == order_id, visible_orders(actor))
-        .with_for_update(of=Order)
+        .with_for_update(of=Order, key_share=True)
         .execution_options(populate_existing=True)
     )
     if order is None:
@@ -84,9 +88,7 @@ def cancel_order(session: Session, actor: Actor, order_id: int, now: datetime) -
     NotFound, Forbidden for a seller of its lines, Conflict when the order is past being called off.
     """
     order = lock_visible_order(session, actor, order_id)
-    _require(
-        session, order, cancellable_orders(actor), "Only its buyer or an admin cancels it."
-    )
+    _require(session, order, cancellable_orders(actor), "Only its buyer or an admin cancels it.")
     if order.status != OrderStatus.PENDING:
         raise Conflict(
             f"Order {order.number} is {order.status} and can no longer be cancelled.",
@@ -138,9 +140,7 @@ def fulfil_order(
     Raises NotFound, Forbidden for the buyer, Conflict for a step that is not the next one.
     """
     order = lock_visible_order(session, actor, order_id)
-    _require(
-        session, order, fulfillable_orders(actor), "Only its seller or an admin fulfils it."
-    )
+    _require(session, order, fulfillable_orders(actor), "Only its seller or an admin fulfils it.")
     if to not in ALLOWED_MOVES[OrderStatus(order.status)]:
         raise Conflict(
             f"Order {order.number} is {order.status}; it cannot become {to} now.",

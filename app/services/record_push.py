@@ -17,6 +17,7 @@ NO_ANSWER_MESSAGE = (
     " we will see the payment. Do not pay twice."
 )
 _LONGEST = 300
+_LONGEST_CODE = 40
 
 
 def record_acceptance(
@@ -56,9 +57,9 @@ def record_refusal(
         PaymentState.FAILED,
         now,
         detail=message,
-        result_code=code,
+        result_code=code[:_LONGEST_CODE] if code else None,
         result_desc=message[:_LONGEST],
-        customer_message=customer_message,
+        customer_message=customer_message[:_LONGEST] if customer_message else None,
         next_check_at=None,
         finished_at=now,
     )
@@ -81,7 +82,9 @@ def report_misconfiguration(
     session: Session, payment_id: int, code: str, message: str, now: datetime
 ) -> None:
     """Tell a person that no customer can pay until our settings are mended; once for each code."""
-    payment = session.scalar(select(Payment).where(Payment.id == payment_id).with_for_update())
+    payment = session.scalar(
+        select(Payment).where(Payment.id == payment_id).with_for_update(key_share=True)
+    )
     file_task(
         session,
         Matter(

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models import (
@@ -17,6 +16,7 @@ from app.models import (
     Task,
     TaskKind,
 )
+from app.services.insert_once import insert_once
 
 _DETAIL_LENGTH = 500
 
@@ -96,25 +96,21 @@ class Matter:
 
 def file_task(
     session: Session, matter: Matter, now: datetime, *, payment: Payment | None = None
-) -> Task:
-    """File a matter once; asked again, answer the task that is there already.
-
-    The caller holds a lock on what the matter is about, so two of them do not race here.
-    """
-    there = session.scalar(select(Task).where(Task.dedupe_key == matter.dedupe_key))
-    if there is not None:
-        return there
-    task = Task(
-        kind=matter.kind,
-        title=matter.title,
-        description=matter.description,
-        priority="high",
-        order_id=payment.order_id if payment else None,
-        payment_id=payment.id if payment else None,
-        dedupe_key=matter.dedupe_key,
-        created_at=now,
-        updated_at=now,
+) -> bool:
+    """File a matter once, however many hands come upon it; answers whether it is new."""
+    return insert_once(
+        session,
+        Task,
+        "dedupe_key",
+        {
+            "kind": matter.kind,
+            "title": matter.title,
+            "description": matter.description,
+            "priority": "high",
+            "order_id": payment.order_id if payment else None,
+            "payment_id": payment.id if payment else None,
+            "dedupe_key": matter.dedupe_key,
+            "created_at": now,
+            "updated_at": now,
+        },
     )
-    session.add(task)
-    session.flush()
-    return task

@@ -18,6 +18,7 @@ from app.models import (
 )
 from app.policies import Actor
 from app.services.move_order import live_attempt_of, lock_visible_order
+from app.services.paces import lock_pace
 from app.services.read_orders import due_shillings, money_of
 from app.services.records import record_payment_event
 from app.utils.callback_secret import CallbackSecret
@@ -25,6 +26,8 @@ from app.utils.money import CENTS_PER_SHILLING
 
 PROMPT_ENDS_AFTER = timedelta(minutes=3)
 """By then no phone shows the prompt any more, whatever became of it."""
+
+PHONE_PACE = "phone:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,11 @@ def _phone_of(session: Session, actor: Actor) -> str:
 
 
 def _refuse_harassment(session: Session, msisdn: str, rules: PaymentRules, now: datetime) -> None:
-    """One prompt at a time for a phone, and few that it did not pay, whoever asks for them."""
+    """One prompt at a time for a phone, and few that it did not pay, whoever asks for them.
+
+    The phone is ours until the transaction ends: of two orders that ring it, one waits here.
+    """
+    lock_pace(session, f"{PHONE_PACE}{msisdn}", now).next_at = now + PROMPT_ENDS_AFTER
     asked = session.execute(
         select(Payment.status, Payment.created_at).where(
             Payment.msisdn == msisdn,

@@ -24,7 +24,6 @@ from app.models import (
 from app.services.hold_stock import sell_again, sell_held_stock
 from app.services.ledger import book_payment, book_sale
 from app.services.move_order import lock_order, move_order
-from app.services.read_orders import money_of
 from app.services.records import Matter, file_task, notify, record_payment_event
 from app.utils.money import cents_to_wire
 from app.utils.phone import mask_msisdn
@@ -76,7 +75,7 @@ def lock_payment(session: Session, payment_id: int) -> tuple[Order, Payment]:
     payment = session.scalar(
         select(Payment)
         .where(Payment.id == payment_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     if order is None or payment is None:
@@ -143,8 +142,11 @@ def hold_for_review(
 ) -> None:
     """What was reported contradicts what was asked: from here on only a person decides.
 
-    The payment, which the caller has locked with its order, keeps the order's stock held.
+    The payment, which the caller has locked with its order, keeps the order's stock held. The same
+    matter reported again adds nothing.
     """
+    if not file_task(session, matter, now, payment=payment):
+        return
     before = payment.status
     payment.review_reason = reason
     payment.next_check_at = None
@@ -163,7 +165,6 @@ def hold_for_review(
         now=now,
         detail=matter.title,
     )
-    file_task(session, matter, now, payment=payment)
     session.flush()
 
 
@@ -226,27 +227,7 @@ def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime
     if proof.receipt is None or payment.mpesa_receipt == proof.receipt:
         return
     if payment.mpesa_receipt is not None:
-        record_payment_event(
-            session,
-            payment.id,
-            from_status=payment.status,
-            to_status=payment.status,
-            source=proof.source,
-            now=now,
-            detail=f"reported again with another receipt, {proof.receipt}",
-        )
-        file_task(
-            session,
-            Matter(
-                kind=TaskKind.RECEIPT_CONFLICT,
-                title=f"Payment {payment.id} was reported with two receipts",
-                description=f"{payment.mpesa_receipt} was booked; {proof.receipt} came later."
-                " If the statement shows both, the customer paid twice and is owed a refund.",
-                dedupe_key=f"two_receipts:{payment.id}:{proof.receipt}",
-            ),
-            now,
-            payment=payment,
-        )
+        _report_second_receipt(session, payment, proof, now)
         return
     payment.mpesa_receipt = proof.receipt
     payment.amount_verified = proof.amount_verified
@@ -263,26 +244,49 @@ def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime
     session.flush()
 
 
+def _report_second_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
+    matter = Matter(
+        kind=TaskKind.RECEIPT_CONFLICT,
+        title=f"Payment {payment.id} was reported with two receipts",
+        description=f"{payment.mpesa_receipt} was booked; {proof.receipt} came later."
+        " If the statement shows both, the customer paid twice and is owed a refund.",
+        dedupe_key=f"two_receipts:{payment.id}:{proof.receipt}",
+    )
+    if file_task(session, matter, now, payment=payment):
+        record_payment_event(
+            session,
+            payment.id,
+            from_status=payment.status,
+            to_status=payment.status,
+            source=proof.source,
+            now=now,
+            detail=f"reported again with another receipt, {proof.receipt}",
+        )
+        session.flush()
+
+
 def _use_money(session: Session, order: Order, payment: Payment, now: datetime) -> None:
     """Pay the order if it can still be had; else keep the money for a refund and tell a person."""
     if order.status == OrderStatus.PENDING:
         book_payment(session, payment, Account.CUSTOMER, now)
-        _complete_order(session, order, now, late=False)
+        _complete_order(session, order, payment, now, late=False)
     elif order.status == OrderStatus.EXPIRED and sell_again(session, order.id, now):
         book_payment(session, payment, Account.CUSTOMER, now)
-        _complete_order(session, order, now, late=True)
+        _complete_order(session, order, payment, now, late=True)
     else:
         book_payment(session, payment, Account.REFUNDS_DUE, now)
         _owe_refund(session, order, payment, now)
 
 
-def _complete_order(session: Session, order: Order, now: datetime, *, late: bool) -> None:
-    paid_cents = money_of(session, [order.id])[order.id].paid_cents
-    if paid_cents < order.total_cents:
+def _complete_order(
+    session: Session, order: Order, payment: Payment, now: datetime, *, late: bool
+) -> None:
+    """This payment buys the goods. Money that came before it found none, and is to go back."""
+    if payment.amount_cents < order.total_cents:
         raise RuntimeError(f"Order {order.id} would be paid by less than its total.")
     if not late:
         sell_held_stock(session, order.id, now)
-    book_sale(session, order, paid_cents, now)
+    book_sale(session, order, payment.amount_cents, now)
     reason = "late payment, stock still there" if late else None
     move_order(session, order, OrderStatus.PAID, now, reason=reason)
     notify(
@@ -290,7 +294,7 @@ def _complete_order(session: Session, order: Order, now: datetime, *, late: bool
         order.user_id,
         "order_paid",
         title=f"Order {order.number} is paid",
-        body=f"We received KES {cents_to_wire(paid_cents)}. Thank you.",
+        body=f"We received KES {cents_to_wire(payment.amount_cents)}. Thank you.",
         now=now,
         order_id=order.id,
     )
