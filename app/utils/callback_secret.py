@@ -10,13 +10,14 @@ _BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class CallbackSecret:
-    """256 random bits, as text that fits a URL path."""
+    """256 random bits in hexadecimal: Safaricom refuses addresses that hold words like cmd, exe or
+    sql, which any larger alphabet spells now and then."""
 
     value: str = field(repr=False)
 
     @classmethod
     def new(cls) -> "CallbackSecret":
-        return cls(secrets.token_urlsafe(_BYTES))
+        return cls(secrets.token_hex(_BYTES))
 
     @property
     def hash(self) -> str:
