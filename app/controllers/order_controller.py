@@ -18,6 +18,7 @@ from app.security import current_actor, require_role, require_user
 from app.services.move_order import cancel_order, fulfil_order
 from app.services.place_order import OrderRequest, OrderRules, place_order
 from app.services.read_orders import find_order, list_orders
+from app.utils.failpoints import failpoint
 
 orders = Blueprint("orders", __name__, description="Orders, from placed to delivered.")
 
@@ -40,6 +41,7 @@ def create_order(ask: OrderRequest) -> Response:
         return _answer(session, order.id, status=201)
 
     response = run_once(place)
+    failpoint("after_order_commit")
     for order_id in placed:
         delay = current_config().order_expiry_seconds + 1
         current_work().ports.doorbell.ring("expire_order", order_id, delay_seconds=delay)

@@ -12,6 +12,7 @@ from app.models import Order, OrderLine, OrderStatus, Product, User
 from app.policies import Actor
 from app.services.hold_stock import HeldProduct, record_hold, take_units
 from app.services.records import record_order_event
+from app.utils.failpoints import failpoint
 from app.utils.money import CENTS_PER_SHILLING, cents_to_wire
 from app.utils.order_number import new_order_number
 
@@ -58,6 +59,7 @@ def place_order(
         wanted[line.product_id] += line.quantity
     _refuse_bulk(ask, wanted)
     held = take_units(session, wanted)
+    failpoint("after_stock_hold")
     if len(held) < len(wanted):
         _explain_shortage(session, ask, wanted, held)
     total_cents = sum(held[product_id].price_cents * wanted[product_id] for product_id in wanted)
