@@ -176,14 +176,21 @@ def release(session: Session, held: Claim) -> None:
 
 
 def finish(session: Session, held: Claim, answer: Answer) -> Response:
-    """Keep the answer under the claim, in the caller's transaction, and make it a response."""
+    """Keep the answer under the claim, in the caller's transaction, and make it a response.
+
+    Whoever took the work over after the lease may have answered first: then theirs is the answer.
+    """
     body = to_json(answer.body)
     if held.id is not None:
-        session.execute(
+        kept = session.execute(
             update(IdempotencyKey)
-            .where(IdempotencyKey.id == held.id)
+            .where(IdempotencyKey.id == held.id, IdempotencyKey.status.is_(None))
             .values(status=answer.status, body=body.decode(), location=answer.location)
-        )
+            .returning(IdempotencyKey.id)
+        ).scalar_one_or_none()
+        row = None if kept is not None else session.get(IdempotencyKey, held.id)
+        if row is not None and row.status is not None and row.body is not None:
+            return Replay(row.status, row.body, row.location).response()
     return _response(answer.status, body, answer.location)
 
 
