@@ -42,7 +42,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"(://[^\s:/@]+:)[^\s@/]+@"), r"\1" + REDACTED + "@"),
     (
         re.compile(
-            r"(?<![\dA-Za-z])\+?(?:254|0)?([17]\d{2})[ -]?(\d{3})[ -]?(\d{3})(?![\dA-Za-z])"
+            r"(?<![\dA-Za-z])\+?(?:254[ -]?|0)?([17]\d{2})[ -]?(\d{3})[ -]?(\d{3})(?![\dA-Za-z])"
         ),
         lambda match: f"254{match.group(1)[0]}****{match.group(3)}",
     ),
