@@ -89,8 +89,11 @@ def _on_app_error(error: AppError) -> Response:
     if error.status >= 500:  # noqa: PLR2004 - the first server error
         log.warning("unavailable", code=error.code, detail=error.detail, exc_info=error.__cause__)
     headers = {}
-    if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(error.retry_after_seconds)
+    wait = error.retry_after_seconds
+    if wait is None and isinstance(error, Unavailable):
+        wait = _RETRY_SECONDS
+    if wait is not None:
+        headers["Retry-After"] = str(wait)
     if isinstance(error, Unauthenticated):
         invalid = ', error="invalid_token"' if error.code == "invalid_token" else ""
         headers["WWW-Authenticate"] = f'Bearer realm="sokoni"{invalid}'

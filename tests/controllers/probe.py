@@ -7,7 +7,7 @@ from sqlalchemy import select
 from app.controllers.blueprint import Blueprint
 from app.controllers.context import now
 from app.controllers.idempotency import Answer, run_in_phases, run_once
-from app.errors import BadGateway, Conflict
+from app.errors import BadGateway, Conflict, Unavailable
 from app.models import Category
 from app.schemas.base import (
     Money,
@@ -108,6 +108,11 @@ def add_probe(app: flask.Flask) -> None:  # noqa: C901 - many views, each of two
     @public
     def gateway():
         raise BadGateway("The network refused.", payment_id=7)
+
+    @probe.post("/probe/unavailable")
+    @public
+    def unavailable():
+        raise Unavailable("Later.")
 
     app.extensions["probe_calls"] = []
     app.register_blueprint(probe, url_prefix="/api")

@@ -52,6 +52,12 @@ def test_a_refusal_keeps_its_own_members(client):
     assert response.json["payment_id"] == 7
 
 
+def test_what_is_unavailable_says_when_to_come_back(client):
+    response = client.post("/api/probe/unavailable")
+    assert_problem(response, 503, "unavailable")
+    assert response.headers["Retry-After"] == "2"
+
+
 def test_nobody_gets_a_401_that_says_how_to_sign_in(client):
     response = client.post("/api/probe/once")
     assert_problem(response, 401, "unauthenticated")
