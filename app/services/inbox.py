@@ -138,7 +138,7 @@ def report_unreadable(session: Session, message: InboxMessage, reason: str, now:
             f"The callback could not be read: {reason}. It is kept as inbox message {message.id}.",
             now,
         )
-        _look_soon(payment, now)
+        _look_soon(session, payment, now)
     return "unreadable"
 
 
@@ -152,7 +152,7 @@ def apply_callback(session: Session, payment_id: int, claim: CallbackClaim, now:
     _, payment = lock_payment(session, payment_id)
     if mismatch := _find_mismatch(payment, claim):
         _report_mismatch(session, payment, TaskKind.MISMATCHED_CALLBACK, mismatch, now)
-        _look_soon(payment, now)
+        _look_soon(session, payment, now)
         return "mismatched"
     _fill_ids(payment, claim, now)
     if claim.failure is not None:
@@ -166,7 +166,7 @@ def apply_callback(session: Session, payment_id: int, claim: CallbackClaim, now:
             f"The callback says paid, but its {missing} is missing or unreadable.",
             now,
         )
-        _look_soon(payment, now)
+        _look_soon(session, payment, now)
         return "incomplete"
     if claim.amount_cents != payment.amount_cents:
         return _report_amount(session, payment, claim, now)
@@ -181,6 +181,7 @@ def apply_callback(session: Session, payment_id: int, claim: CallbackClaim, now:
     if outcome is Settlement.SETTLED:
         payment.next_check_at = now + CONFIRM_AFTER
         payment.check_count = 0  # the checks from here on are the confirmation's
+        session.flush()
     return outcome
 
 
@@ -194,18 +195,18 @@ def weigh_unsigned_claim(session: Session, checkout_request_id: str, now: dateti
     )
     if payment is None or payment.status in (PaymentState.SUCCEEDED, PaymentState.REFUNDED):
         return None
-    _look_soon(payment, now)
-    session.flush()
+    _look_soon(session, payment, now)
     return payment.id
 
 
-def _look_soon(payment: Payment, now: datetime) -> None:
+def _look_soon(session: Session, payment: Payment, now: datetime) -> None:
     if (
         payment.checkout_request_id is not None
         and payment.review_reason is None
         and payment.status not in (PaymentState.SUCCEEDED, PaymentState.REFUNDED)
     ):
         payment.next_check_at = now
+        session.flush()
 
 
 def _find_mismatch(payment: Payment, claim: CallbackClaim) -> str | None:
