@@ -11,7 +11,8 @@ _BYTES = 32
 @dataclass(frozen=True, slots=True)
 class CallbackSecret:
     """256 random bits in hexadecimal: Safaricom refuses addresses that hold words like cmd, exe or
-    sql, which any larger alphabet spells now and then."""
+    sql, which any larger alphabet spells now and then.
+    """
 
     value: str = field(repr=False)
 
