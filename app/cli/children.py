@@ -103,7 +103,7 @@ class Family:
             self.raise_if_stopping()
             for child in self._children:
                 if child.exit_code is not None:
-                    raise GaveUp(f"The {child.name} ended while starting {_how(child)}.")
+                    raise GaveUp(f"The {child.name} ended {_how(child)} while it started.")
             if time.monotonic() > deadline:
                 raise GaveUp(f"The {what} did not answer within {timeout_seconds:g} seconds.")
             time.sleep(POLL_SECONDS)

@@ -17,7 +17,7 @@ from app.cli.config import write_env
 from app.cli.context import ENV_FILE, HOME, load_config
 from app.config import PUBLIC_SANDBOX_PASSKEY, Config, MpesaEnv
 
-READY_SECONDS = 40
+READY_SECONDS = 90
 _MANAGE = str(HOME / "manage.py")
 
 

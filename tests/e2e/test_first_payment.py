@@ -1,0 +1,177 @@
+"""The whole shop as a person starts it, on each database, and a first payment in it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import create_database
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "examples" / "first_payment.sh"
+pytestmark = pytest.mark.timeout(180)
+
+
+def free_port() -> int:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        return holder.getsockname()[1]
+
+
+class Shop:
+    """``manage.py run`` in a folder of its own."""
+
+    def __init__(self, folder, database_url=None) -> None:
+        self.folder = folder
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self.port = free_port()
+        self.environment = {
+            **kept,
+            "PORT": str(self.port),
+            "SIMULATOR_PORT": str(free_port()),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        if database_url is not None:
+            self.environment["DATABASE_URL"] = database_url
+        self.banner = ""
+        self.process = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def open(self) -> None:
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), "run"],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if line.startswith("Ctrl-C"):
+                break
+        self.banner = "".join(lines)
+        assert "Sokoni is open." in self.banner, self.banner + self.log()
+
+    def close(self, number=signal.SIGINT) -> tuple[int, float]:
+        """The launcher's exit code, and how long it took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.communicate(timeout=20)
+        return self.process.returncode, time.monotonic() - began
+
+    def manage(self, *arguments):
+        return self.run([sys.executable, str(ROOT / "manage.py"), *arguments])
+
+    def run(self, command, **environment):
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opened_shop(request, tmp_path):
+    database_url = None
+    if request.param == "postgresql":
+        uri = request.getfixturevalue("postgres_uri")
+        worker_id = request.getfixturevalue("worker_id")
+        database_url = create_database(uri, f"e2e_{worker_id}")
+    shop = Shop(tmp_path, database_url)
+    shop.open()
+    yield shop
+    if shop.process.poll() is None:
+        shop.process.kill()
+        shop.process.communicate()
+
+
+def test_a_new_shop_takes_its_first_payment_and_its_books_are_clean(opened_shop):
+    """One shop for all of it: opening one is what takes the time."""
+    shop = opened_shop
+    paid_by_script(shop)
+    paid_by_the_banners_three_lines(shop)
+    refused_by_the_payer(shop)
+    assert shop.manage("audit").stdout == "All 8 invariants of money and stock hold.\n"
+    refused_a_second_time(shop)
+    opened_again_with_its_accounts(shop)
+
+
+def paid_by_script(shop) -> None:
+    result = shop.run(["sh", str(SCRIPT)], BASE_URL=shop.url)
+    assert result.returncode == 0, result.stdout + result.stderr + shop.log()
+    assert re.search(r"paid: receipt [A-Z0-9]{10}\n", result.stdout)
+    assert re.search(r"^7\. Order [A-Z0-9]+ is paid\.$", result.stdout, re.MULTILINE)
+
+
+def paid_by_the_banners_three_lines(shop) -> None:
+    lines = re.findall(r"^  ((?:TOKEN=|ORDER=|curl ).*)$", shop.banner, re.MULTILINE)
+    assert len(lines) == 3
+    look = (
+        f'curl -s "{shop.url}/api/transactions?order_id=$ORDER" -H "Authorization: Bearer $TOKEN"'
+    )
+    wait = f"for i in $(seq 60); do {look} | grep -q succeeded && exit 0; sleep 0.5; done; exit 1"
+    result = shop.run(["sh", "-c", "\n".join([*lines, wait])])
+    assert result.returncode == 0, result.stdout + result.stderr + shop.log()
+    assert '"status":"pending"' in result.stdout
+
+
+def refused_by_the_payer(shop) -> None:
+    result = shop.run(["sh", str(SCRIPT)], BASE_URL=shop.url, PHONE="0712341032")
+    assert result.returncode == 1
+    assert "the payment ended as cancelled: " in result.stderr
+
+
+def refused_a_second_time(shop) -> None:
+    result = shop.manage("run")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"Port {shop.port} on 127.0.0.1 is in use." in result.stderr
+
+
+def opened_again_with_its_accounts(shop) -> None:
+    accounts = re.findall(r"^  (admin|seller|customer) +(\S+) +(\S+)$", shop.banner, re.MULTILINE)
+    assert [account[0] for account in accounts] == ["admin", "seller", "seller", "customer"]
+    exit_code, seconds = shop.close()
+    assert exit_code == 0
+    assert seconds < 8
+    shop.open()
+    again = re.findall(r"^  (admin|seller|customer) +(\S+) +(\S+)$", shop.banner, re.MULTILINE)
+    assert again == accounts
+    assert "Making the demo shop" not in shop.banner
+    assert shop.close(signal.SIGTERM)[0] == 0
+    for secret in (account[2] for account in accounts):
+        assert secret not in shop.log()
+
+
+def test_the_script_says_when_nobody_answers(tmp_path):
+    shop = Shop(tmp_path)
+    result = shop.run(["sh", str(SCRIPT)], BASE_URL="http://127.0.0.1:1")
+    assert result.returncode == 1
+    assert "no answer from http://127.0.0.1:1. Is the shop open (make run)?" in result.stderr
+
+
+def test_the_script_rings_no_phone_that_was_not_named(tmp_path):
+    shop = Shop(tmp_path)
+    result = shop.run(["sh", str(SCRIPT)], BASE_URL="https://shop.example")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr == "first_payment: say which phone is to pay: PHONE=0712345678\n"
