@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,8 @@ class Program:
         self.clear_away()
 
     def clear_away(self) -> None:
-        try:
+        with suppress(ProcessLookupError):  # the whole group may be gone already
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # the whole group is gone already
         self.process.wait()
         self._log.close()
 

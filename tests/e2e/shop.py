@@ -146,7 +146,7 @@ class Shop:
             "ORDER_EXPIRY_SECONDS": "3600",
             "MPESA_READ_TIMEOUT_SECONDS": "3",
             "MPESA_QUERIES_PER_SECOND": "500",
-            "MPESA_QUERY_SCHEDULE_SECONDS": ",".join(str(2 + 1.5 * step) for step in range(60)),
+            "MPESA_QUERY_SCHEDULE_SECONDS": ",".join(str(4 + 1.5 * step) for step in range(60)),
             "MPESA_UNKNOWN_AFTER_SECONDS": "4",
             "MPESA_NO_ANSWER_AFTER_SECONDS": "3600",
             "MPESA_GIVE_UP_AFTER_SECONDS": "86400",
@@ -205,16 +205,20 @@ class Shop:
 
         wait_until(is_ready, "the web server answers")
 
-    def start_doomed_web(self, failpoint: str, *, public_url: str | None = None) -> "DoomedWeb":
-        """A web server of a single process that dies by SIGKILL when it comes to ``failpoint``."""
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        program = self._start(
-            f"doomed-{failpoint}",
-            ["-m", "tests.e2e.single_process_web"],
-            {"PORT": str(port), "PUBLIC_URL": public_url or url, "SOKONI_FAILPOINT": failpoint},
-        )
-        return DoomedWeb(program, url)
+    def start_doomed_webs(self, points: Mapping[str, str | None]) -> dict[str, "DoomedWeb"]:
+        """Web servers of a single process each, that die by SIGKILL where their point says.
+
+        Beside each point stands where Safaricom is told to report to; None is that server itself.
+        """
+        urls = {point: f"http://127.0.0.1:{free_port()}" for point in points}
+        specifications = [
+            f"{point}:{url.rpartition(':')[2]}:{points[point] or url}"
+            for point, url in urls.items()
+        ]
+        program = self._start("doomed", ["-m", "tests.e2e.doomed_webs", *specifications], {})
+        for url in urls.values():
+            self.wait_for_web(url)
+        return {point: DoomedWeb(program, point, url) for point, url in urls.items()}
 
     def _start(self, name: str, arguments: list[str], more: Mapping[str, str]) -> Program:
         with self._lock:
@@ -293,6 +297,10 @@ class Shop:
         user_id = registered.json()["id"]
         return Person(user_id, username, phone, {"Authorization": f"Bearer {token}"})
 
+    def phone(self, digits: str) -> str:
+        """A number of nobody else's; its last digits decide what becomes of a prompt."""
+        return f"2547{next(_numbers):04d}{digits}"
+
     def seller(self) -> Person:
         with self._lock:
             if self._seller is None:
@@ -305,8 +313,7 @@ class Shop:
     def prepare(self, digits: str = "5678", *, name: str = "buyer", stock: int = STOCK) -> Purchase:
         """A new buyer, whose phone ends in ``digits``, orders three of a new product."""
         product_id = self.offer(stock)
-        phone = f"2547{next(_numbers):04d}{digits}"
-        buyer = self.sign_up(name, phone)
+        buyer = self.sign_up(name, self.phone(digits))
         return Purchase(name, buyer, product_id, self.order(buyer, product_id))
 
     def offer(self, stock: int = STOCK) -> int:
@@ -379,7 +386,7 @@ class Shop:
         """Every payment's, by its id."""
         with self.reading() as session:
             rows = session.execute(select(Payment.id, Payment.status))
-            return {payment_id: status for payment_id, status in rows}
+            return {row.id: row.status for row in rows}
 
     def unread_messages(self) -> list[int]:
         with self.reading() as session:
@@ -504,7 +511,16 @@ class Shop:
 @dataclass(frozen=True)
 class DoomedWeb:
     program: Program
+    point: str
     url: str
+
+    def wait_for_death(self) -> int:
+        """Its exit code."""
+        found = wait_until(
+            lambda: re.search(rf"^died {self.point} (-?\d+)$", self.program.log(), re.MULTILINE),
+            f"the web server dies {self.point}",
+        )
+        return int(found[1])
 
 
 def free_port() -> int:

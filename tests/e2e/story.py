@@ -37,7 +37,17 @@ class Story:
     purchases: dict[str, Purchase] = field(default_factory=dict)
     facts: dict[str, Facts] = field(default_factory=dict)
     midway: dict[str, str] = field(default_factory=dict)
-    """How some rows stood before their end."""
+    """How each row stood when callbacks alone had told of it."""
+
+    @property
+    def unbooked(self) -> list[Purchase]:
+        """Safaricom took the money, and no road that can be believed told us."""
+        return [self.purchases[digits] for digits in ("7014", "7020", "7204", "7205")]
+
+    @property
+    def disputed(self) -> list[Purchase]:
+        """A callback was believed for its secret, and a query contradicts it."""
+        return [self.purchases["7017"]]
 
 
 def tell_story(shop: Shop) -> Story:
