@@ -23,6 +23,7 @@ from app.models import (
     ReservationState,
     StockMovement,
     Task,
+    TaskKind,
 )
 
 INVARIANTS = {
@@ -37,6 +38,8 @@ INVARIANTS = {
 }
 _MONEY_STATES = (PaymentState.SUCCEEDED, PaymentState.REFUNDED)
 _PAID_STATES = (OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
+_TELLS_OF_MONEY = (TaskKind.LATE_MONEY, TaskKind.DOUBLE_PAYMENT)
+"""The tasks that tell a person of money which is to go back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ def audit(session: Session, now: datetime, limits: AuditLimits | None = None) ->
         lambda: _wrong_reservations(session),
         lambda: _wrong_movements(session),
         lambda: _uncovered_orders(session),
+        lambda: _unbalanced_goods(session),
         lambda: _forgotten_money(session),
         lambda: _forgotten_payments(session, now, limits),
         lambda: _forgotten_messages(session, now, limits),
@@ -252,25 +256,49 @@ def _uncovered_orders(session: Session) -> Iterator[Finding]:
         )
 
 
+def _unbalanced_goods(session: Session) -> Iterator[Finding]:
+    """What was paid for goods is earned in full once they are sold."""
+    cents = func.sum(LedgerEntry.amount_cents)
+    for row in session.execute(
+        select(Order.id, Order.status, cents.label("cents"))
+        .join(LedgerEntry, LedgerEntry.order_id == Order.id)
+        .where(Order.status.in_(_PAID_STATES), LedgerEntry.account == Account.CUSTOMER)
+        .group_by(Order.id, Order.status)
+        .having(cents != 0)
+        .order_by(Order.id)
+    ):
+        yield Finding(
+            "I5",
+            f"order {row.id}",
+            f"is {row.status}, but {row.cents} cents of goods do not balance",
+        )
+
+
 def _forgotten_money(session: Session) -> Iterator[Finding]:
     due = (
-        select(LedgerEntry.order_id, func.sum(LedgerEntry.amount_cents).label("cents"))
+        select(
+            LedgerEntry.order_id,
+            LedgerEntry.account,
+            func.sum(LedgerEntry.amount_cents).label("cents"),
+        )
         .where(LedgerEntry.account.in_([Account.REFUNDS_DUE, Account.CUSTOMER]))
-        .group_by(LedgerEntry.order_id)
+        .group_by(LedgerEntry.order_id, LedgerEntry.account)
         .having(func.sum(LedgerEntry.amount_cents) < 0)
         .subquery()
     )
     for row in session.execute(
-        select(Order.id, Order.status, due.c.cents)
+        select(Order.id, Order.status, due.c.account, due.c.cents)
         .join(due, due.c.order_id == Order.id)
         .where(
             Order.status != OrderStatus.PENDING,
-            ~exists().where(Task.order_id == Order.id, Task.kind != "manual"),
+            ~exists().where(Task.order_id == Order.id, Task.kind.in_(_TELLS_OF_MONEY)),
         )
-        .order_by(Order.id)
+        .order_by(Order.id, due.c.account)
     ):
         yield Finding(
-            "I6", f"order {row.id}", f"is {row.status}, owes {-row.cents} cents, and has no task"
+            "I6",
+            f"order {row.id}",
+            f"is {row.status}, owes {-row.cents} cents as {row.account}, and has no task",
         )
 
 
