@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from app.cli.context import ENV_FILE, HOME, load_config
+from app.cli.config_table import EXAMPLE, README, settings_table, with_table
+from app.cli.context import ENV_FILE, load_config
 
-EXAMPLE = HOME / ".env.example"
 SECRETS = ("SECRET_KEY", "JWT_SECRET_KEY")
 _SECRET_BYTES = 48
 
@@ -36,6 +36,16 @@ def check() -> None:
         f"The settings are sound: M-Pesa {config.mpesa_env}, shortcode"
         f" {config.mpesa_shortcode}, {config.public_url}, {database}."
     )
+
+
+@command.command
+@click.option("--write", is_flag=True, help="Put it into README.md instead of printing it.")
+def table(*, write: bool) -> None:
+    """Print every setting of .env.example as the table that stands in the README."""
+    if write:
+        README.write_text(with_table(README.read_text("utf-8")), "utf-8")
+    else:
+        click.echo(settings_table())
 
 
 def write_env(path: Path) -> bool:

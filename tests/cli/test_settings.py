@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.config import EXAMPLE, write_env
+from app.cli.config import write_env
+from app.cli.config_table import EXAMPLE, README, settings_table, with_table
 from app.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,3 +115,30 @@ def test_no_command_starts_on_settings_that_are_wrong(manage, monkeypatch, home,
     assert (result.exit_code, result.stdout.count("Traceback")) == (2, 0)
     assert "JWT_SECRET_KEY" in result.stderr or "SECRET_KEY" in result.stderr
     assert not (home / "instance").exists()
+
+
+def test_the_readme_lists_every_setting_as_the_example_does():
+    readme = README.read_text("utf-8")
+    assert with_table(readme) == readme, "run: python manage.py config table --write"
+    for name in settings_in_example():
+        assert f"| `{name}` |" in readme
+
+
+def test_a_readme_without_a_place_for_the_table_is_refused():
+    with pytest.raises(ValueError, match="lost the two marks"):
+        with_table("# Sokoni\n")
+
+
+def test_the_table_explains_each_setting_under_its_heading(tmp_path):
+    example = tmp_path / "example"
+    example.write_text(
+        "# A preface.\n\n# Doors. More of it.\n# How many\n# doors.\n#DOORS=2\n# A key.\nKEY=\n\n"
+        "# Long ones.\n# Sixty letters.\n#LONG=" + "x" * 60 + "\n"
+    )
+    assert settings_table(example).splitlines()[2:] == [
+        "| **Doors** | | |",
+        "| `DOORS` | `2` | How many doors. |",
+        "| `KEY` |  | A key. |",
+        "| **Long ones** | | |",
+        "| `LONG` | `xxxxxxxx…` | Sixty letters. |",
+    ]
