@@ -1,0 +1,276 @@
+"""Attack 33: every route, called by each of seven identities. A route without an entry fails.
+
+Each entry names the statuses in the order of IDENTITIES. Every call finds targets of its own, so
+that one identity's success does not spoil the next one's.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import select
+
+from app.models import Order, OrderStatus
+from app.policies import Role
+from app.services.hold_stock import release_stock
+from app.services.move_order import move_order
+from tests.controllers.sign_in import sign_in
+from tests.core import after, ask_to_pay, buy, database_snapshot, pay
+from tests.factories import make_category, make_product, make_user
+
+IDENTITIES = ("anonymous", "owner", "stranger", "seller", "other_seller", "admin", "suspended")
+
+
+@dataclass
+class Targets:
+    """What one call is aimed at; all of it the owner's and the seller's."""
+
+    owner: int
+    product: int
+    category: int
+    pending_order: int
+    payable_order: int
+    paid_order: int
+    payment: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    method: str
+    path: str
+    statuses: tuple[int, ...]
+    body: object = None
+
+
+def _everybody(status: int, suspended: int | None = None) -> tuple[int, ...]:
+    return (*[status] * 6, status if suspended is None else suspended)
+
+
+def _signed_in(status: int) -> tuple[int, ...]:
+    return (401, *[status] * 5, 401)
+
+
+def _staff(status: int) -> tuple[int, ...]:
+    """Any seller, and admins."""
+    return (401, 403, 403, status, status, status, 401)
+
+
+def _its_seller(status: int) -> tuple[int, ...]:
+    return (401, 403, 403, status, 403, status, 401)
+
+
+def _admin(status: int) -> tuple[int, ...]:
+    return (401, 403, 403, 403, 403, status, 401)
+
+
+NEW_USER = {"username": "mgeni#", "email": "mgeni#@shop.example", "password": "Correct horse 12"}
+NEW_ITEM = {"name": "Kiondo", "price": 900}
+READ_ORDER = (401, 200, 404, 200, 404, 200, 401)
+CANCEL_ORDER = (401, 200, 404, 403, 404, 200, 401)
+FULFIL_ORDER = (401, 403, 403, 200, 404, 200, 401)
+PAY_ORDER = (401, 202, 404, 403, 404, 403, 401)
+READ_PAYMENT = (401, 200, 404, 404, 404, 200, 401)
+
+
+def _catalogue(prefix: str) -> list[Entry]:
+    one = f"{prefix}/{{product}}"
+    return [
+        Entry("GET", prefix, _everybody(200)),
+        Entry("POST", prefix, _staff(201), NEW_ITEM),
+        Entry("GET", one, _everybody(200)),
+        Entry("PUT", one, _its_seller(200), {"price": 5}),
+        Entry("PATCH", one, _its_seller(200), {"price": 5}),
+        Entry("DELETE", one, _its_seller(204)),
+    ]
+
+
+def _aliased(prefix: str) -> list[Entry]:
+    """The resources that answer under /api and at the root."""
+    return [
+        Entry(
+            "POST",
+            f"{prefix}/orders",
+            _signed_in(201),
+            {"products": [{"product_id": "{product}", "quantity": 1}]},
+        ),
+        Entry("GET", f"{prefix}/orders", _signed_in(200)),
+        Entry("GET", f"{prefix}/orders/{{pending_order}}", READ_ORDER),
+        Entry("POST", f"{prefix}/orders/{{pending_order}}/cancel", CANCEL_ORDER, {}),
+        Entry(
+            "POST", f"{prefix}/orders/{{paid_order}}/fulfil", FULFIL_ORDER, {"status": "shipped"}
+        ),
+        Entry(
+            "POST",
+            f"{prefix}/mpesa/stkpush",
+            PAY_ORDER,
+            {"order_id": "{payable_order}", "phone_number": "0799000111"},
+        ),
+        Entry("POST", f"{prefix}/mpesa/callback", _everybody(200), {}),
+        Entry("GET", f"{prefix}/transactions", _signed_in(200)),
+        Entry("GET", f"{prefix}/transactions/{{payment}}", READ_PAYMENT),
+        Entry("POST", f"{prefix}/users", _everybody(201), NEW_USER),
+        Entry("GET", f"{prefix}/users", _admin(200)),
+        Entry("GET", f"{prefix}/users/{{owner}}", _everybody(200, suspended=401)),
+        Entry("PATCH", f"{prefix}/users/{{owner}}", _admin(200), {"role": "seller"}),
+    ]
+
+
+ENTRIES = [
+    *_catalogue("/api/items"),
+    *_catalogue("/api/products"),
+    *_catalogue("/products"),
+    *_aliased("/api"),
+    *_aliased(""),
+    Entry("GET", "/", _everybody(200)),
+    Entry("GET", "/docs", _everybody(200)),
+    Entry("GET", "/healthz", _everybody(200)),
+    Entry("GET", "/readyz", _everybody(200)),
+    Entry("GET", "/api/openapi.json", _everybody(200)),
+    Entry("GET", "/api/categories", _everybody(200)),
+    Entry("POST", "/api/categories", _admin(201), {"name": "Hats #"}),
+    Entry("GET", "/api/categories/{category}", _everybody(200)),
+    Entry("PUT", "/api/categories/{category}", _admin(200), {"name": "Caps #"}),
+    Entry("PATCH", "/api/categories/{category}", _admin(200), {"name": "Caps #"}),
+    Entry("DELETE", "/api/categories/{category}", _admin(204)),
+    Entry("POST", "/api/register", _everybody(201), NEW_USER),
+    Entry(
+        "POST",
+        "/api/login",
+        _everybody(200),
+        {"username": "mmiliki", "password": "Correct horse 12"},
+    ),
+    Entry("POST", "/api/refresh", _everybody(401)),  # an access token refreshes nothing
+    Entry("POST", "/api/logout", _signed_in(204)),
+    Entry("GET", "/api/profile", _signed_in(200)),
+    Entry("PUT", "/api/profile", _signed_in(200), {}),
+    Entry("PATCH", "/api/profile", _signed_in(200), {}),
+    Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
+]
+
+
+def _fill(value, targets: Targets, number: int):
+    """Put the ids of the targets where an entry names them, and a number where it writes #."""
+    if isinstance(value, dict):
+        return {key: _fill(inner, targets, number) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_fill(inner, targets, number) for inner in value]
+    if isinstance(value, str) and value.startswith("{"):
+        return getattr(targets, value.strip("{}"))
+    return value.replace("#", str(number)) if isinstance(value, str) else value
+
+
+class World:
+    """The people of the matrix, and targets made anew for each call."""
+
+    def __init__(self, app, database) -> None:
+        self.client, self.database = app.test_client(), database
+        with database.transaction() as session:
+            self.people = {
+                "owner": make_user(session, username="mmiliki"),
+                "stranger": make_user(session),
+                "seller": make_user(session, Role.SELLER),
+                "other_seller": make_user(session, Role.SELLER),
+                "admin": make_user(session, Role.ADMIN),
+                "suspended": make_user(session, Role.ADMIN),
+            }
+        self.headers = {name: sign_in(app, user) for name, user in self.people.items()}
+        self.headers["anonymous"] = {}
+        with database.transaction() as session:
+            session.merge(self.people["suspended"]).suspended_at = after()
+
+    def targets(self) -> Targets:
+        with self.database.transaction() as session:
+            return self._targets(session)
+
+    def _targets(self, session) -> Targets:
+        owner = self.people["owner"]
+        product = make_product(session, self.people["seller"], stock=100)
+        paid, pending, payable = (buy(session, owner, (product, 1)) for _ in range(3))
+        payment = ask_to_pay(session, paid)
+        pay(session, payment)
+        return Targets(
+            owner=owner.id,
+            product=product.id,
+            category=make_category(session).id,
+            pending_order=pending.id,
+            payable_order=payable.id,
+            paid_order=paid.id,
+            payment=payment.id,
+        )
+
+    def call(self, entry: Entry, name: str, targets: Targets):
+        return self.client.open(
+            entry.path.format(**vars(targets)),
+            method=entry.method,
+            json=_fill(entry.body, targets, IDENTITIES.index(name)),
+            headers=self.headers[name],
+        )
+
+    def tidy(self) -> None:
+        """Make room for the next call: a buyer may have only so many orders open."""
+        with self.database.transaction() as session:
+            for order in session.scalars(select(Order).where(Order.status == OrderStatus.PENDING)):
+                move_order(session, order, OrderStatus.CANCELLED, after(hours=1))
+                release_stock(session, order.id, after(hours=1))
+
+
+@pytest.fixture
+def world(app, database) -> World:
+    return World(app, database)
+
+
+@pytest.mark.parametrize(
+    "entry", [entry for entry in ENTRIES if entry.method == "GET"], ids=lambda entry: entry.path
+)
+def test_attack_33_each_identity_reads_what_it_may(entry, world):
+    targets = world.targets()
+    before = database_snapshot(world.database)
+    found = {name: world.call(entry, name, targets).status_code for name in IDENTITIES}
+    assert found == dict(zip(IDENTITIES, entry.statuses, strict=True))
+    assert database_snapshot(world.database) == before
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [entry for entry in ENTRIES if entry.method != "GET"],
+    ids=lambda entry: f"{entry.method} {entry.path}",
+)
+def test_attack_33_each_identity_does_what_it_may(entry, world):
+    found = {}
+    for name in IDENTITIES:
+        targets = world.targets()
+        before = database_snapshot(world.database)
+        response = world.call(entry, name, targets)
+        found[name] = response.status_code
+        if response.status_code >= 400:
+            assert response.mimetype == "application/problem+json", response.text
+            assert database_snapshot(world.database) == before, f"{name} changed something"
+        world.tidy()
+    assert found == dict(zip(IDENTITIES, entry.statuses, strict=True))
+
+
+def test_attack_33_a_route_without_an_entry_fails(app):
+    adapter = app.url_map.bind("localhost")
+    covered = set()
+    sample = Targets(*[1] * 7)
+    for entry in ENTRIES:
+        rule, _ = adapter.match(
+            entry.path.format(**vars(sample)), method=entry.method, return_rule=True
+        )
+        covered.add((entry.method, rule.rule))
+    served = {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+        if rule.endpoint != "static"
+    }
+    assert served - covered == set()
+    assert covered - served == set()
+
+
+def test_every_view_declares_its_guard(app):
+    unguarded = [
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint != "static" and not hasattr(app.view_functions[rule.endpoint], "guard")
+    ]
+    assert unguarded == []
