@@ -1,0 +1,34 @@
+"""Many hands that start at the same moment."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+def together(runners: Sequence[Callable[[], Result]]) -> list[Result | Exception]:
+    """Run all at once, each in a thread of its own; an exception is an answer like any other."""
+    line = Barrier(len(runners), timeout=20)
+
+    def start(run: Callable[[], Result]) -> Result | Exception:
+        line.wait()
+        try:
+            return run()
+        except Exception as error:  # noqa: BLE001 - the test says which were to be expected
+            return error
+
+    with ThreadPoolExecutor(len(runners)) as pool:
+        return list(pool.map(start, runners))
+
+
+def tally(answers: Sequence[Any]) -> dict[Any, int]:
+    """How often each answer came; exceptions by their code, or else by their kind."""
+    found: dict[Any, int] = {}
+    for answer in answers:
+        key = answer
+        if isinstance(answer, Exception):
+            key = getattr(answer, "code", type(answer).__name__)
+        found[key] = found.get(key, 0) + 1
+    return found

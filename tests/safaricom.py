@@ -1,0 +1,35 @@
+"""What Safaricom posts, as bytes."""
+
+import json
+from typing import Any
+
+
+def callback_body(
+    merchant_request_id: str,
+    checkout_request_id: str,
+    *,
+    code: int | str = 0,
+    amount: float | None = 1500,
+    receipt: str | None = "UKM0000001",
+    **extra: Any,
+) -> bytes:
+    """The body of an M-Pesa Express callback; metadata come with a success alone."""
+    callback: dict[str, Any] = {
+        "MerchantRequestID": merchant_request_id,
+        "CheckoutRequestID": checkout_request_id,
+        "ResultCode": code,
+        "ResultDesc": "The service request is processed successfully.",
+        **extra,
+    }
+    if code == 0:
+        items = [
+            {"Name": "Amount", "Value": amount},
+            {"Name": "MpesaReceiptNumber", "Value": receipt},
+            {"Name": "Balance"},
+            {"Name": "TransactionDate", "Value": 20261122120009},
+            {"Name": "PhoneNumber", "Value": 254700000001},
+        ]
+        callback["CallbackMetadata"] = {
+            "Item": [item for item in items if item.get("Value", "") is not None]
+        }
+    return json.dumps({"Body": {"stkCallback": callback}}).encode()
