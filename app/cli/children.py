@@ -53,7 +53,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if self.is_quiet else None,
             process_group=0,
-            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509 - the launcher has one thread
+            preexec_fn=end_with(os.getpid()),  # noqa: PLW1509 - the launcher has one thread
         )
 
     @property
@@ -169,7 +169,7 @@ def _how(child: Child) -> str:
     return f"with exit code {code}"
 
 
-def _end_with(launcher: int) -> Callable[[], None] | None:
+def end_with(launcher: int) -> Callable[[], None] | None:
     """What a child does before it becomes the program: ask to be told when the launcher dies."""
     if not sys.platform.startswith("linux"):
         return None

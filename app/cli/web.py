@@ -1,7 +1,10 @@
 """The web server."""
 
+import os
+
 import click
 
+from app.cli.children import end_with
 from app.cli.context import load_config
 
 HEADER_BYTES = 65_536
@@ -37,6 +40,9 @@ def command() -> None:
         workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.error,
     )
+    # Orphans would keep the port, and serve old code from it, when the parent of all is killed.
+    if (ask := end_with(os.getpid())) is not None:
+        os.register_at_fork(after_in_child=ask)
     try:
         server.serve()
     except FatalError as error:
