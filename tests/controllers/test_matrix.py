@@ -235,17 +235,20 @@ def test_attack_33_each_identity_reads_what_it_may(entry, world):
     ids=lambda entry: f"{entry.method} {entry.path}",
 )
 def test_attack_33_each_identity_does_what_it_may(entry, world):
+    expected = dict(zip(IDENTITIES, entry.statuses, strict=True))
     found = {}
-    for name in IDENTITIES:
-        targets = world.targets()
-        before = database_snapshot(world.database)
+    targets = world.targets()
+    before = database_snapshot(world.database)
+    for name in [name for name in IDENTITIES if expected[name] >= 400]:
         response = world.call(entry, name, targets)
         found[name] = response.status_code
-        if response.status_code >= 400:
-            assert response.mimetype == "application/problem+json", response.text
-            assert database_snapshot(world.database) == before, f"{name} changed something"
+        assert response.mimetype == "application/problem+json", response.text
+    assert database_snapshot(world.database) == before, "a refusal changed something"
+    for name in [name for name in IDENTITIES if expected[name] < 400]:
+        found[name] = world.call(entry, name, targets).status_code
         world.tidy()
-    assert found == dict(zip(IDENTITIES, entry.statuses, strict=True))
+        targets = world.targets()
+    assert found == expected
 
 
 def test_attack_33_a_route_without_an_entry_fails(app):
