@@ -1,0 +1,161 @@
+"""transaction() and reading(): the one place that commits."""
+
+import threading
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.db import SQLITE_PRAGMAS, Database, current_database, in_transaction, reading, transaction
+from app.error_handlers import _is_passing
+from app.models import Category
+from tests.core import database_snapshot
+from tests.factories import make_category
+
+
+def names(database) -> list[str]:
+    with database.reading() as session:
+        return list(session.scalars(select(Category.name).order_by(Category.id)))
+
+
+def test_a_transaction_commits_at_its_end(database):
+    with database.transaction() as session:
+        make_category(session, "Shoes")
+        assert names(database) == []
+
+    assert names(database) == ["Shoes"]
+
+
+def test_a_transaction_that_raises_leaves_nothing(database):
+    before = database_snapshot(database)
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+        make_category(session, "Shoes")
+        raise ZeroDivisionError
+
+    assert database_snapshot(database) == before
+    assert in_transaction() is False
+
+
+def test_what_is_changed_while_reading_is_thrown_away(database):
+    with database.transaction() as session:
+        make_category(session, "Shoes")
+    with database.reading() as session:
+        category = session.scalars(select(Category)).one()
+        category.name = "Hats"
+        session.flush()
+
+    assert names(database) == ["Shoes"]
+    assert category.slug.startswith("shoes")  # what was loaded stays readable
+
+
+def test_transaction_does_not_nest(database):
+    with database.transaction() as session:
+        with (
+            pytest.raises(RuntimeError, match="does not nest: pass the session on"),
+            database.transaction(),
+        ):
+            pytest.fail("a second transaction was opened")
+        make_category(session, "Shoes")
+        assert in_transaction() is True
+
+    assert names(database) == ["Shoes"]
+    assert in_transaction() is False
+
+
+def test_a_transaction_belongs_to_its_thread(database):
+    seen = []
+    with database.transaction():
+        thread = threading.Thread(target=lambda: seen.append(in_transaction()))
+        thread.start()
+        thread.join()
+
+    assert seen == [False]
+
+
+def test_what_a_transaction_gave_is_readable_after_it(database):
+    with database.transaction() as session:
+        category = make_category(session, "Shoes")
+
+    assert (category.id, category.name) == (1, "Shoes")
+
+
+def test_the_apps_own_database_is_the_one_that_is_used(app, database):
+    with app.app_context():
+        assert current_database() is database
+        with transaction() as session:
+            make_category(session, "Shoes")
+        with reading() as session:
+            assert session.scalars(select(Category.name)).all() == ["Shoes"]
+
+
+def test_sqlite_is_told_what_it_must_know(database, database_kind):
+    if database_kind == "postgresql":
+        pytest.skip("about SQLite alone")
+    assert SQLITE_PRAGMAS == (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=10000",
+    )
+    with database.reading() as session:
+        told = [
+            session.execute(text(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        ]
+    assert told == ["wal", 2, 1, 10_000]
+
+
+def test_postgresql_gives_up_on_what_takes_too_long(database, database_kind):
+    if database_kind == "sqlite":
+        pytest.skip("about PostgreSQL alone")
+    settings = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    with database.reading() as session:
+        told = [session.execute(text(f"SHOW {name}")).scalar_one() for name in settings]
+        assert session.execute(text("SHOW timezone")).scalar_one().lower() == "utc"
+    assert told == ["10s", "5s", "15s"]
+
+
+def test_a_pool_that_is_empty_says_so_in_time(database_url, database_kind):
+    if database_kind == "sqlite":
+        pytest.skip("SQLite opens its own file as often as it is asked")
+    database = Database(database_url, pool_size=1, pool_timeout_seconds=0.05)
+    held = [database.engine.connect() for _ in range(6)]
+    try:
+        with pytest.raises(PoolTimeout) as caught, database.transaction():
+            pytest.fail("a seventh connection was opened")
+        assert _is_passing(caught.value) is True
+        assert in_transaction() is False
+    finally:
+        for connection in held:
+            connection.close()
+        database.dispose()
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "is_passing"),
+    [
+        ("40001", True),
+        ("40P01", True),
+        ("55P03", True),
+        ("57014", True),
+        ("53300", True),
+        ("08006", True),
+        ("23505", False),
+        ("22001", False),
+        ("42601", False),
+    ],
+)
+def test_which_errors_of_postgresql_pass(sqlstate, is_passing):
+    class Cause(Exception):
+        pass
+
+    Cause.sqlstate = sqlstate
+    assert _is_passing(OperationalError("SELECT 1", {}, Cause())) is is_passing
+
+
+def test_a_broken_statement_is_a_bug_and_no_passing_trouble(database):
+    with pytest.raises(DBAPIError) as caught, database.reading() as session:
+        session.execute(text("SELECT nothing FROM nowhere"))
+
+    assert _is_passing(caught.value) is False
