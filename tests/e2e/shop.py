@@ -280,7 +280,7 @@ class Shop:
         return self.http.request(method, (url or self.web_url) + path, headers=headers, **kwargs)
 
     def sign_up(self, name: str, phone: str) -> Person:
-        username = f"buyer-{name}-{next(_numbers)}"
+        username = f"b{next(_numbers)}-{name[:20]}"
         new = {
             "username": username,
             "email": f"{username}@shop.example",
