@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any, TypeVar
 
+from app.errors import AppError
+
 Result = TypeVar("Result")
 
 
@@ -24,11 +26,11 @@ def together(runners: Sequence[Callable[[], Result]]) -> list[Result | Exception
 
 
 def tally(answers: Sequence[Any]) -> dict[Any, int]:
-    """How often each answer came; exceptions by their code, or else by their kind."""
+    """How often each answer came; refusals by their code, what was not expected in full."""
     found: dict[Any, int] = {}
     for answer in answers:
         key = answer
         if isinstance(answer, Exception):
-            key = getattr(answer, "code", type(answer).__name__)
+            key = answer.code if isinstance(answer, AppError) else repr(answer)
         found[key] = found.get(key, 0) + 1
     return found

@@ -47,7 +47,7 @@ QUERY_PATH = "/mpesa/stkpushquery/v1/query"
 _REFERENCE = re.compile(r"[A-Za-z0-9 -]{1,12}")
 _DESCRIPTION = re.compile(r"[A-Za-z0-9 -]{1,13}")
 _MSISDN = re.compile(r"254[17][0-9]{8}")
-_IDENTIFIER = re.compile(r"[\x21-\x7e]{1,200}")
+_IDENTIFIER = re.compile(r"[\x21-\x7e]{1,100}")
 
 
 class DarajaClient:

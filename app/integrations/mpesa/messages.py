@@ -22,7 +22,7 @@ from app.utils.money import CENTS_PER_SHILLING
 _LARGEST_MESSAGE_BYTES = 1_048_576
 _LONGEST_TEXT = 500
 _LARGEST_AMOUNT_SHILLINGS = 100_000_000
-_IDENTIFIER = re.compile(r"[\x21-\x7e]{1,200}")
+_IDENTIFIER = re.compile(r"[\x21-\x7e]{1,100}")
 _RESULT_CODE = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _RECEIPT = re.compile(r"[A-Za-z0-9]{6,20}")
 _TIMESTAMP = re.compile(r"[0-9]{14}")

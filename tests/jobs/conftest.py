@@ -1,0 +1,16 @@
+from dataclasses import replace
+
+import pytest
+
+from app.jobs.work import Work
+from app.ports import Ports
+
+
+@pytest.fixture
+def work(config, database, clock, gateway, doorbell) -> Work:
+    """What jobs are given: fake ports, and queries that need not wait for one another."""
+    return Work(
+        database,
+        Ports(clock=clock, gateway=gateway, doorbell=doorbell),
+        replace(config, mpesa_queries_per_second=1000),
+    )
