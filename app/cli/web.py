@@ -1,6 +1,8 @@
 """The web server."""
 
 import os
+import signal
+from collections.abc import Callable
 
 import click
 
@@ -40,10 +42,24 @@ def command() -> None:
         workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.error,
     )
-    # Orphans would keep the port, and serve old code from it, when the parent of all is killed.
-    if (ask := end_with(os.getpid())) is not None:
-        os.register_at_fork(after_in_child=ask)
+    os.register_at_fork(after_in_child=_leave_when_told(os.getpid()))
     try:
         server.serve()
     except FatalError as error:
         raise SystemExit(1) from error
+
+
+def _leave_when_told(server: int) -> Callable[[], None]:
+    """What each worker does first, so that it can be stopped at any moment.
+
+    While it loads the shop it still has its parent's handler, which would swallow a SIGTERM. And
+    orphans would keep the port, and answer with old code, should the parent be killed.
+    """
+    ask = end_with(server)
+
+    def prepare() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if ask is not None:
+            ask()
+
+    return prepare

@@ -90,6 +90,13 @@ def test_sigterm_lets_a_request_in_flight_finish(shop):
     assert shop.web.wait() == 0
 
 
+def test_a_web_server_that_is_stopped_while_it_starts_is_gone_at_once(shop):
+    assert shop.web.stop() == 0
+    starting = shop.start_web(wait=False)
+    wait_until(lambda: children_of(starting.pid), "its workers have begun to load the shop")
+    assert starting.stop(seconds=15) == 0  # a worker that will not go is killed after 20
+
+
 def test_a_web_worker_that_is_killed_is_replaced(shop):
     before = children_of(shop.web.pid)
     victim = before[-1]
