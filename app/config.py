@@ -17,6 +17,7 @@ PUBLIC_SANDBOX_PASSKEY = "bfb279f9aa9bdbcf158e97dd71a467cd2e0c893059b10f78e6b72a
 """Printed in Safaricom's portal for shortcode 174379; everybody has it."""
 
 SHORTEST_SECRET = 32
+LAST_PORT = 65535
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -76,6 +77,7 @@ class Config:
     register_limit: str
     write_limit: str
     prompt_user_limit: str
+    unsigned_callback_limit: str
     prompts_per_phone_10_minutes: int
     prompts_per_phone_day: int
 
@@ -157,6 +159,13 @@ class _Reader:
             self.faults.append(f"{name} must be a whole number.")
         return int(value)
 
+    def port(self, name: str, default: int) -> int:
+        value = self.whole(name, default, minimum=1)
+        if value > LAST_PORT:
+            self.faults.append(f"{name} must be at most {LAST_PORT}.")
+            return default
+        return value
+
     def number(self, name: str, default: float, *, minimum: float = 0) -> float:
         raw = self.text(name, str(default))
         try:
@@ -201,8 +210,8 @@ class _Reader:
 
 
 def _read(read: _Reader) -> Config:
-    port = read.whole("PORT", 5000, minimum=1)
-    simulator_port = read.whole("SIMULATOR_PORT", 5001, minimum=1)
+    port = read.port("PORT", 5000)
+    simulator_port = read.port("SIMULATOR_PORT", 5001)
     public_url = read.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
     mpesa_env = read.choice("MPESA_ENV", MpesaEnv, MpesaEnv.SIMULATOR)
     simulated = mpesa_env is MpesaEnv.SIMULATOR
@@ -231,15 +240,16 @@ def _read(read: _Reader) -> Config:
         login_failure_limit=read.text("LOGIN_FAILURE_LIMIT", "5 per minute"),
         login_failure_account_limit=read.text("LOGIN_FAILURE_ACCOUNT_LIMIT", "30 per 15 minutes"),
         login_failure_address_limit=read.text("LOGIN_FAILURE_ADDRESS_LIMIT", "60 per 15 minutes"),
-        register_limit=read.text("REGISTER_LIMIT", "60 per hour"),
-        write_limit=read.text("WRITE_LIMIT", "240 per minute"),
-        prompt_user_limit=read.text("PROMPT_USER_LIMIT", "20 per 10 minutes; 200 per day"),
+        register_limit=read.text("REGISTER_LIMIT", "120 per minute; 2000 per hour"),
+        write_limit=read.text("WRITE_LIMIT", "600 per minute"),
+        prompt_user_limit=read.text("PROMPT_USER_LIMIT", "30 per 10 minutes; 200 per day"),
+        unsigned_callback_limit=read.text("UNSIGNED_CALLBACK_LIMIT", "300 per minute"),
         prompts_per_phone_10_minutes=read.whole("PROMPTS_PER_PHONE_10_MINUTES", 3, minimum=1),
         prompts_per_phone_day=read.whole("PROMPTS_PER_PHONE_DAY", 10, minimum=1),
         queue_url=read.text("QUEUE_URL", "sqlite:///instance/queue.db"),
         sweep_seconds=read.number("SWEEP_SECONDS", 15, minimum=0.05),
         order_expiry_seconds=read.whole("ORDER_EXPIRY_SECONDS", 900, minimum=1),
-        max_open_orders=read.whole("MAX_OPEN_ORDERS", 20, minimum=1),
+        max_open_orders=read.whole("MAX_OPEN_ORDERS", 50, minimum=1),
         mpesa_env=mpesa_env,
         mpesa_base_url=read.text(
             "MPESA_BASE_URL",

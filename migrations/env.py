@@ -1,12 +1,14 @@
 """Alembic's environment: called by `python manage.py db …` with a connection in its attributes."""
 
+from typing import Any, Literal
+
 from alembic import context
 
 from app.models import Base
 from app.models.base import Moment
 
 
-def render_item(kind, item, _autogen_context):
+def render_item(kind: str, item: Any, _autogen_context: object) -> str | Literal[False]:
     """Write our moment type as plain SQLAlchemy, so that a migration outlives our class."""
     if kind == "type" and isinstance(item, Moment):
         return "sa.DateTime(timezone=True)"

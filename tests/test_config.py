@@ -38,7 +38,7 @@ def test_two_secrets_are_enough_for_a_laptop():
     assert config.mpesa_base_url == "http://127.0.0.1:5001"
     assert config.public_url == "http://127.0.0.1:5000"
     assert config.mpesa_query_schedule_seconds == (30, 45, 60, 90, 120, 180, 300, 900)
-    assert (config.order_expiry_seconds, config.max_open_orders) == (900, 20)
+    assert (config.order_expiry_seconds, config.max_open_orders) == (900, 50)
     assert (config.is_production, config.is_https, config.uses_sqlite) == (False, False, True)
 
 

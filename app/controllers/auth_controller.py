@@ -11,6 +11,7 @@ from app.db import transaction
 from app.jobs.accounts import create_user
 from app.jobs.sign_in import SignIn, renew_sign_in, sign_in
 from app.models import User
+from app.schemas.problem import ProblemSchema
 from app.schemas.user import (
     CredentialsSchema,
     LogoutQuery,
@@ -35,6 +36,7 @@ auth = Blueprint("auth", __name__, description="Accounts, and signing in to them
 @public
 @auth.arguments(RegistrationSchema)
 @auth.response(201, UserSchema)
+@auth.alt_response(409, schema=ProblemSchema)
 @limit_registrations
 def register(new: NewUser) -> User:
     """Make an account. 409 names every field that another account has."""
@@ -45,6 +47,7 @@ def register(new: NewUser) -> User:
 @public
 @auth.arguments(CredentialsSchema)
 @auth.response(200, TokensSchema)
+@auth.alt_response(401, schema=ProblemSchema)
 @limit_sign_ins
 def login(credentials: Credentials) -> dict[str, Any]:
     """Sign in. Every wrong pair gets the same 401, a suspended account as well."""

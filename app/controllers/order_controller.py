@@ -14,6 +14,7 @@ from app.models import OrderStatus
 from app.policies import Role
 from app.schemas.base import page_of
 from app.schemas.order import FulfilSchema, OrderQuery, OrderSchema, PlaceOrderSchema
+from app.schemas.problem import ProblemSchema
 from app.security import current_actor, require_role, require_user
 from app.services.move_order import cancel_order, fulfil_order
 from app.services.place_order import OrderRequest, OrderRules, place_order
@@ -71,6 +72,7 @@ def get_order(order_id: int) -> Any:
 @orders.post("/orders/<id:order_id>/cancel")
 @require_user
 @orders.response(200, OrderSchema)
+@orders.alt_response(403, schema=ProblemSchema)
 def post_cancel(order_id: int) -> Response:
     """Cancel an unpaid order; its stock goes back on sale."""
 

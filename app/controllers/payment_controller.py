@@ -21,7 +21,14 @@ from app.jobs.work import Work
 from app.models import LIVE_STATES, InboxSource, Payment
 from app.ports import GatewayError
 from app.schemas.base import page_of
-from app.schemas.payment import StkPushSchema, TransactionQuery, TransactionSchema, WaitQuery
+from app.schemas.payment import (
+    CallbackAnswerSchema,
+    StkPushSchema,
+    TransactionQuery,
+    TransactionSchema,
+    WaitQuery,
+)
+from app.schemas.problem import ProblemSchema
 from app.security import current_actor, public, require_user
 from app.services.inbox import (
     MAX_BODY_BYTES,
@@ -33,6 +40,7 @@ from app.services.read_payments import find_payment, list_payments
 from app.services.request_payment import PaymentRequest, PaymentRules, request_payment
 from app.utils.callback_secret import CallbackSecret, split_callback_token
 from app.utils.failpoints import failpoint
+from app.utils.limiter import by_address, spend
 
 payments = Blueprint(
     "payments", __name__, description="M-Pesa: prompts, callbacks and transactions."
@@ -50,6 +58,9 @@ _waiters = BoundedSemaphore(4)
 @require_user
 @payments.arguments(StkPushSchema)
 @payments.response(202, TransactionSchema)
+@payments.alt_response(403, schema=ProblemSchema)
+@payments.alt_response(404, schema=ProblemSchema)
+@payments.alt_response(502, schema=ProblemSchema)
 def stk_push(ask: PaymentRequest) -> Response:
     """Ask the customer's phone to approve the order's amount due.
 
@@ -57,6 +68,7 @@ def stk_push(ask: PaymentRequest) -> Response:
     is `succeeded`. Read it with `GET /api/transactions/<id>?wait=20`.
     """
     actor, work = current_actor(), current_work()
+    spend("prompt_user_limit", actor.user_id)
     secret = CallbackSecret.new()
 
     def begin(session: Session) -> int:
@@ -77,6 +89,8 @@ def stk_push(ask: PaymentRequest) -> Response:
 
 @payments.post("/pay/cb/<string:token>")
 @public
+@payments.response(200, CallbackAnswerSchema)
+@payments.alt_response(413, schema=ProblemSchema)
 def receive_callback(token: str) -> Response:
     """Safaricom's report on one prompt, at the address that only Safaricom was given."""
     parts = split_callback_token(token)
@@ -92,8 +106,12 @@ def receive_callback(token: str) -> Response:
 
 @payments.post("/mpesa/callback")
 @public
+@payments.response(200, CallbackAnswerSchema)
+@payments.alt_response(413, schema=ProblemSchema)
+@payments.alt_response(429, schema=ProblemSchema)
 def receive_unsigned_callback() -> Response:
     """A report that proves nothing by itself: the payment that it names is queried."""
+    spend("unsigned_callback_limit", by_address())
     return _keep_and_answer(InboxSource.UNSIGNED_CALLBACK, None)
 
 

@@ -11,6 +11,7 @@ from app.jobs.accounts import create_user, update_profile
 from app.models import User
 from app.policies import Role, may_see_whole_user
 from app.schemas.base import page_of
+from app.schemas.problem import ProblemSchema
 from app.schemas.user import (
     ProfileChangeSchema,
     PublicUserSchema,
@@ -68,6 +69,7 @@ def change_own_profile(change: ProfileChange) -> User:
 @public
 @users.arguments(RegistrationSchema)
 @users.response(201, UserSchema)
+@users.alt_response(409, schema=ProblemSchema)
 @limit_registrations
 def create(new: NewUser) -> User:
     """Make an account, as `POST /api/register` does."""

@@ -5,18 +5,35 @@ from datetime import timedelta
 from sqlalchemy import delete
 
 from app.jobs.work import Work
-from app.models import IdempotencyKey, Pace, RateCounter
+from app.models import (
+    IdempotencyKey,
+    InboxMessage,
+    InboxSource,
+    LoginSession,
+    Pace,
+    RateCounter,
+)
 from app.services.request_payment import PHONE_PACE
 
 _QUIET_PHONE = timedelta(days=1)
+_STRANGERS_MAIL_IS_KEPT = timedelta(days=30)
 
 
 def delete_expired_rows(work: Work) -> None:
-    """Idempotency keys past their day, counters past their window, phones at rest."""
+    """Keys past their day, counters past their window, ended sign-ins, phones at rest, and after a
+    month what strangers posted as callbacks.
+    """
     now = work.now()
     with work.database.transaction() as session:
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.expires_at <= now))
         session.execute(
             delete(Pace).where(Pace.name.startswith(PHONE_PACE), Pace.next_at <= now - _QUIET_PHONE)
+        )
+        session.execute(delete(LoginSession).where(LoginSession.expires_at <= now))
+        session.execute(
+            delete(InboxMessage).where(
+                InboxMessage.source == InboxSource.UNSIGNED_CALLBACK,
+                InboxMessage.processed_at <= now - _STRANGERS_MAIL_IS_KEPT,
+            )
         )
         session.execute(delete(RateCounter).where(RateCounter.expires_at <= now.timestamp()))

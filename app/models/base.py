@@ -20,6 +20,9 @@ from sqlalchemy.orm import DeclarativeBase, mapped_column
 MAX_CENTS = 999_999_999_999
 """Ten digits of shillings and two of cents."""
 
+MAX_COUNT = 2**31 - 1
+"""What a column of type Integer holds."""
+
 
 class Moment(TypeDecorator[datetime]):
     """An aware UTC moment. SQLite keeps no zone, so it is put back; a naive one is refused."""

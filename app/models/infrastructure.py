@@ -5,7 +5,17 @@ from datetime import datetime
 from sqlalchemy import Float, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Id, Moment, When, refers_to, table
+from app.models.base import (
+    MAX_COUNT,
+    Base,
+    BigId,
+    Id,
+    Moment,
+    When,
+    refers_to,
+    table,
+    whole,
+)
 
 
 class IdempotencyKey(Base):
@@ -26,7 +36,7 @@ class IdempotencyKey(Base):
     route: Mapped[str] = mapped_column(String(120))
     key: Mapped[str] = mapped_column(String(255))
     request_hash: Mapped[str] = mapped_column(String(64))
-    resource_id: Mapped[int | None] = mapped_column(Integer)
+    resource_id: Mapped[int | None] = mapped_column(BigId)
     status: Mapped[int | None] = mapped_column(Integer)
     body: Mapped[str | None] = mapped_column(Text)
     location: Mapped[str | None] = mapped_column(Text)
@@ -38,7 +48,10 @@ class RateCounter(Base):
     """How often something was done in a window, counted over all processes."""
 
     __tablename__ = "rate_counters"
-    __table_args__ = (Index("ix_rate_counters_expires_at", "expires_at"),)
+    __table_args__ = (
+        whole("hits", 0, MAX_COUNT),
+        Index("ix_rate_counters_expires_at", "expires_at"),
+    )
 
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     hits: Mapped[int] = mapped_column(Integer)

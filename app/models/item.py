@@ -5,14 +5,28 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.models.base import Base, Cents, Id, Moment, Quantity, When, refers_to, table, whole
+from app.models.base import (
+    MAX_COUNT,
+    Base,
+    Cents,
+    Id,
+    Moment,
+    Quantity,
+    When,
+    refers_to,
+    table,
+    whole,
+)
 
 MAX_STOCK = 1_000_000_000
 
 
 class Category(Base):
     __tablename__ = "categories"
-    __table_args__ = table(CheckConstraint("parent_id <> id", name="not_its_own_parent"))
+    __table_args__ = table(
+        CheckConstraint("parent_id <> id", name="not_its_own_parent"),
+        whole("position", -MAX_COUNT, MAX_COUNT),
+    )
 
     id: Mapped[Id]
     parent_id: Mapped[int | None] = refers_to("categories.id", index=True)
@@ -36,6 +50,8 @@ class Product(Base):
         whole("price_cents", 0),
         whole("on_hand", 0, MAX_STOCK),
         whole("reserved", 0, MAX_STOCK),
+        whole("low_stock_threshold", 0, MAX_STOCK),
+        whole("version", 1, MAX_COUNT),
         CheckConstraint("reserved <= on_hand", name="reserved_is_on_hand"),
         UniqueConstraint("seller_id", "sku"),
         Index("ix_products_category_id_id", "category_id", "id"),

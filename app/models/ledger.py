@@ -5,7 +5,18 @@ from enum import StrEnum
 from sqlalchemy import Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base, Cents, Code, Id, When, one_of, refers_to, table
+from app.models.base import (
+    MAX_CENTS,
+    Base,
+    Cents,
+    Code,
+    Id,
+    When,
+    one_of,
+    refers_to,
+    table,
+    whole,
+)
 
 
 class LedgerEventKind(StrEnum):
@@ -51,6 +62,7 @@ class LedgerEntry(Base):
     __tablename__ = "ledger_entries"
     __table_args__ = table(
         one_of("account", Account),
+        whole("amount_cents", -MAX_CENTS),
         UniqueConstraint("event_id", "account"),
         Index("ix_ledger_entries_order_id_account", "order_id", "account"),
     )

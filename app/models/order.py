@@ -5,6 +5,7 @@ from sqlalchemy import CheckConstraint, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.base import (
+    MAX_COUNT,
     Base,
     Cents,
     Code,
@@ -47,6 +48,7 @@ class OrderLine(Base):
     __table_args__ = table(
         whole("quantity", 1, MAX_STOCK),
         whole("unit_price_cents", 0),
+        whole("position", 0, MAX_COUNT),
         UniqueConstraint("order_id", "product_id"),
         Index("ix_order_lines_seller_id_order_id", "seller_id", "order_id"),
     )

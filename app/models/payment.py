@@ -7,6 +7,7 @@ from sqlalchemy import JSON, Boolean, CheckConstraint, Index, LargeBinary, Strin
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import (
+    MAX_COUNT,
     Base,
     Cents,
     Code,
@@ -55,6 +56,7 @@ class Payment(Base):
         one_of("status", PaymentState),
         one_of("kind", PaymentKind),
         whole("amount_cents", 100),
+        whole("check_count", 0, MAX_COUNT),
         CheckConstraint("amount_cents % 100 = 0", name="amount_cents_whole_shillings"),
         Index(
             "uq_payments_one_live_per_order",
@@ -134,6 +136,7 @@ class InboxMessage(Base):
     __tablename__ = "callback_inbox"
     __table_args__ = table(
         one_of("source", InboxSource),
+        whole("attempts", 0, MAX_COUNT),
         Index("ix_callback_inbox_processed_at_id", "processed_at", "id"),
         Index("ix_callback_inbox_payment_id", "payment_id"),
     )

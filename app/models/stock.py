@@ -57,6 +57,8 @@ class StockMovement(Base):
     __tablename__ = "stock_movements"
     __table_args__ = table(
         one_of("kind", MovementKind),
+        whole("on_hand_delta", -MAX_STOCK, MAX_STOCK),
+        whole("reserved_delta", -MAX_STOCK, MAX_STOCK),
         UniqueConstraint("order_id", "product_id", "kind"),
         Index("ix_stock_movements_product_id_id", "product_id", "id"),
     )

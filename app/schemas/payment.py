@@ -72,6 +72,13 @@ class WaitQuery(Schema):
     )
 
 
+class CallbackAnswerSchema(Schema):
+    """What Safaricom is answered once its report is stored."""
+
+    ResultCode = ma.fields.Integer(metadata={"example": 0})
+    ResultDesc = ma.fields.String(metadata={"example": "Accepted"})
+
+
 class TransactionSchema(Schema):
     """One attempt to be paid, as its owner and an admin see it."""
 

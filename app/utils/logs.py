@@ -107,6 +107,7 @@ def configure_logging(*, level: str, as_json: bool, secrets: Iterable[str] = ())
     root = logging.getLogger()
     root.handlers = [known for known in root.handlers if known.get_name() != _OURS] + [handler]
     root.setLevel(level)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # our own lines say what was asked
 
 
 class Scrubber:

@@ -20,6 +20,10 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "position BETWEEN -2147483647 AND 2147483647 AND CAST(position AS BIGINT) = position",
+            name=op.f("ck_categories_position_whole"),
+        ),
         sa.CheckConstraint("parent_id <> id", name=op.f("ck_categories_not_its_own_parent")),
         sa.ForeignKeyConstraint(
             ["parent_id"], ["categories.id"], name=op.f("fk_categories_parent_id_categories")
@@ -42,6 +46,10 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("hits", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.CheckConstraint(
+            "hits BETWEEN 0 AND 2147483647 AND CAST(hits AS BIGINT) = hits",
+            name=op.f("ck_rate_counters_hits_whole"),
+        ),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_rate_counters")),
     )
     with op.batch_alter_table("rate_counters", schema=None) as batch_op:
@@ -86,7 +94,9 @@ def upgrade() -> None:
         sa.Column("route", sa.String(length=120), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("request_hash", sa.String(length=64), nullable=False),
-        sa.Column("resource_id", sa.Integer(), nullable=True),
+        sa.Column(
+            "resource_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("body", sa.Text(), nullable=True),
         sa.Column("location", sa.Text(), nullable=True),
@@ -181,6 +191,14 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
+            "version BETWEEN 1 AND 2147483647 AND CAST(version AS BIGINT) = version",
+            name=op.f("ck_products_version_whole"),
+        ),
+        sa.CheckConstraint(
+            "low_stock_threshold BETWEEN 0 AND 1000000000 AND CAST(low_stock_threshold AS BIGINT) = low_stock_threshold",
+            name=op.f("ck_products_low_stock_threshold_whole"),
+        ),
+        sa.CheckConstraint(
             "on_hand BETWEEN 0 AND 1000000000 AND CAST(on_hand AS BIGINT) = on_hand",
             name=op.f("ck_products_on_hand_whole"),
         ),
@@ -267,6 +285,10 @@ def upgrade() -> None:
         sa.Column("quantity", sa.Integer(), nullable=False),
         sa.Column("unit_price_cents", sa.BigInteger(), nullable=False),
         sa.CheckConstraint(
+            "position BETWEEN 0 AND 2147483647 AND CAST(position AS BIGINT) = position",
+            name=op.f("ck_order_lines_position_whole"),
+        ),
+        sa.CheckConstraint(
             "quantity BETWEEN 1 AND 1000000000 AND CAST(quantity AS BIGINT) = quantity",
             name=op.f("ck_order_lines_quantity_whole"),
         ),
@@ -319,6 +341,10 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "check_count BETWEEN 0 AND 2147483647 AND CAST(check_count AS BIGINT) = check_count",
+            name=op.f("ck_payments_check_count_whole"),
+        ),
         sa.CheckConstraint("kind IN ('stk_push')", name=op.f("ck_payments_kind_known")),
         sa.CheckConstraint(
             "status IN ('created', 'pending', 'succeeded', 'failed', 'cancelled', 'unknown', 'refunded')",
@@ -403,6 +429,14 @@ def upgrade() -> None:
         sa.Column("note", sa.String(length=200), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
+            "reserved_delta BETWEEN -1000000000 AND 1000000000 AND CAST(reserved_delta AS BIGINT) = reserved_delta",
+            name=op.f("ck_stock_movements_reserved_delta_whole"),
+        ),
+        sa.CheckConstraint(
+            "on_hand_delta BETWEEN -1000000000 AND 1000000000 AND CAST(on_hand_delta AS BIGINT) = on_hand_delta",
+            name=op.f("ck_stock_movements_on_hand_delta_whole"),
+        ),
+        sa.CheckConstraint(
             "kind IN ('receipt', 'adjustment', 'hold', 'release', 'sale', 'late_sale', 'restock')",
             name=op.f("ck_stock_movements_kind_known"),
         ),
@@ -445,6 +479,10 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.String(length=40), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "attempts BETWEEN 0 AND 2147483647 AND CAST(attempts AS BIGINT) = attempts",
+            name=op.f("ck_callback_inbox_attempts_whole"),
+        ),
         sa.CheckConstraint(
             "source IN ('stk_callback', 'unsigned_callback')",
             name=op.f("ck_callback_inbox_source_known"),
@@ -584,6 +622,10 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=40), nullable=False),
         sa.Column("amount_cents", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "amount_cents BETWEEN -999999999999 AND 999999999999 AND CAST(amount_cents AS BIGINT) = amount_cents",
+            name=op.f("ck_ledger_entries_amount_cents_whole"),
+        ),
         sa.CheckConstraint(
             "account IN ('mpesa', 'customer', 'sales', 'rounding', 'refunds_due')",
             name=op.f("ck_ledger_entries_account_known"),

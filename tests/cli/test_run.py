@@ -57,8 +57,8 @@ def test_a_port_that_does_not_exist_is_refused(manage, home, settings, monkeypat
     monkeypatch.setenv("PORT", "70000")
     monkeypatch.setenv("SIMULATOR_PORT", str(free))
     result = manage("run")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Port 70000 on 127.0.0.1 does not exist.")
+    assert result.exit_code == 2
+    assert "PORT must be at most 65535." in result.stderr
 
 
 def test_an_address_that_is_not_ours_is_refused(manage, home, settings, monkeypatch, free):
