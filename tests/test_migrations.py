@@ -1,0 +1,174 @@
+"""Up, down, up again; with rows in place; and the models say what the database is."""
+
+import shutil
+
+import pytest
+from sqlalchemy import inspect, text
+
+from app import schema_migrations
+from app.db import Database
+from app.models import Base
+from app.schema_migrations import (
+    current_revision,
+    differences,
+    downgrade,
+    head_revision,
+    is_current,
+    make_revision,
+    upgrade,
+)
+from tests.core import ask_to_pay, buy, database_snapshot, make_buyer, pay
+from tests.factories import make_product
+from tests.postgres import create_database
+from tests.races.starting_line import together
+
+
+@pytest.fixture
+def empty(database_kind, request, tmp_path):
+    """A database without a table, of each kind in turn."""
+    if database_kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/empty.db"
+    else:
+        url = create_database(request.getfixturevalue("postgres_uri"), "sokoni_migrations")
+    database = Database(url)
+    yield database
+    database.dispose()
+
+
+def tables(database) -> set[str]:
+    return set(inspect(database.engine).get_table_names())
+
+
+def test_an_empty_database_is_brought_up_taken_down_and_up_again(empty):
+    assert (tables(empty), current_revision(empty), is_current(empty)) == (set(), None, False)
+    for _ in range(2):
+        upgrade(empty)
+        upgrade(empty)
+        assert current_revision(empty) == head_revision()
+        assert is_current(empty) is True
+        assert tables(empty) - {"alembic_version"} >= set(Base.metadata.tables)
+        assert differences(empty) == []
+
+        downgrade(empty, "base")
+        assert tables(empty) - {"sqlite_sequence"} == {"alembic_version"}
+        assert (current_revision(empty), is_current(empty)) == (None, False)
+
+
+def test_a_column_that_no_migration_made_is_a_difference(empty):
+    upgrade(empty)
+    with empty.transaction() as session:
+        session.execute(text("ALTER TABLE users ADD COLUMN shoe_size INTEGER"))
+
+    (difference,) = differences(empty)
+    assert "shoe_size" in difference
+
+
+def test_the_triggers_go_and_come_with_their_migration(empty):
+    upgrade(empty)
+    with empty.transaction() as session:
+        order = buy(session, make_buyer(session), (make_product(session), 1))
+        pay(session, ask_to_pay(session, order))
+    before = database_snapshot(empty)
+    downgrade(empty, "0001")
+    with empty.transaction() as session:
+        session.execute(text("UPDATE order_events SET reason = reason"))
+    upgrade(empty)
+
+    with pytest.raises(Exception, match="append-only"), empty.transaction() as session:
+        session.execute(text("UPDATE order_events SET reason = reason"))
+    assert database_snapshot(empty) == before
+
+
+CHANGE = '''"""A column more."""
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision, branch_labels, depends_on = "9999", {down!r}, None, None
+def upgrade():
+    with op.batch_alter_table("users", recreate="always") as batch:
+        batch.add_column(sa.Column("shoe_size", sa.Integer()))
+{more}
+def downgrade():
+    with op.batch_alter_table("users", recreate="always") as batch:
+        batch.drop_column("shoe_size")
+'''
+
+
+@pytest.fixture
+def later(tmp_path, monkeypatch):
+    """Put a migration of the future behind ours: a function that takes its further lines."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(schema_migrations.FOLDER, folder)
+    head = head_revision()
+    monkeypatch.setattr(schema_migrations, "FOLDER", folder)
+
+    def put(more: str = "") -> None:
+        script = CHANGE.format(down=head, more=more)
+        (folder / "versions" / "9999_later.py").write_text(script)
+
+    return put
+
+
+def test_a_table_that_is_made_anew_keeps_its_rows_and_theirs(database_kind, empty, later):
+    if database_kind == "postgresql":
+        pytest.skip("PostgreSQL changes a table where it stands")
+    upgrade(empty)
+    with empty.transaction() as session:
+        order = buy(session, make_buyer(session), (make_product(session), 1))
+        pay(session, ask_to_pay(session, order))
+    before = database_snapshot(empty)
+    later()
+    upgrade(empty)
+
+    assert "shoe_size" in {column["name"] for column in inspect(empty.engine).get_columns("users")}
+    assert database_snapshot(empty) == before
+    with empty.reading() as session:
+        assert session.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
+    downgrade(empty, "-1")
+    assert database_snapshot(empty) == before
+
+
+def test_a_migration_that_breaks_a_reference_says_so(database_kind, empty, later):
+    if database_kind == "postgresql":
+        pytest.skip("PostgreSQL keeps its foreign keys on")
+    upgrade(empty)
+    with empty.transaction() as session:
+        buy(session, make_buyer(session), (make_product(session), 1))
+    later('    op.execute("DELETE FROM users")')
+
+    with pytest.raises(RuntimeError, match="left rows without what they refer to"):
+        upgrade(empty)
+
+
+def test_a_migration_that_fails_changes_nothing_and_leaves_foreign_keys_on(empty, later):
+    upgrade(empty)
+    with empty.transaction() as session:
+        make_buyer(session)
+    before, revision = database_snapshot(empty), current_revision(empty)
+    later('    op.execute("this is no SQL")')
+    with pytest.raises(Exception, match="this"):
+        upgrade(empty)
+
+    assert database_snapshot(empty) == before
+    assert current_revision(empty) == revision
+    assert "shoe_size" not in {c["name"] for c in inspect(empty.engine).get_columns("users")}
+    if empty.is_sqlite:
+        for _ in range(3):
+            with empty.reading() as session:
+                assert session.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
+
+
+def test_two_processes_that_start_migrate_one_after_the_other(database_kind, empty):
+    if database_kind == "sqlite":
+        pytest.skip("a laptop starts one process")
+    assert together([lambda: upgrade(empty)] * 3) == [None, None, None]
+    assert is_current(empty) is True
+
+
+def test_a_revision_is_written_from_what_the_models_say_beyond_the_database(empty, later):
+    upgrade(empty)
+    with empty.transaction() as session:
+        session.execute(text("ALTER TABLE users DROP COLUMN picture_url"))
+    make_revision(empty, "give pictures back")
+
+    (written,) = schema_migrations.FOLDER.glob("versions/*give_pictures_back.py")
+    assert "picture_url" in written.read_text()

@@ -1,0 +1,225 @@
+"""The database is the last to be fooled: what its constraints refuse by themselves."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import CheckConstraint, UniqueConstraint, inspect, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
+
+from app.models import Base
+from app.models.base import MAX_CENTS, MAX_COUNT
+from app.models.item import MAX_STOCK
+from tests.core import ask_to_pay, buy, make_buyer, pay, snapshot
+from tests.factories import NOW, make_product
+
+HISTORIES = ("ledger_events", "ledger_entries", "order_events", "payment_events", "stock_movements")
+
+
+@pytest.fixture
+def shop(session):
+    """A row in each table of orders, stock and money."""
+    order = buy(session, make_buyer(session), (make_product(session, price_cents=149_950), 1))
+    payment = ask_to_pay(session, order)
+    pay(session, payment)
+    session.execute(
+        text(
+            "INSERT INTO callback_inbox (source, body, truncated, headers, received_at, attempts)"
+            " VALUES ('stk_callback', :body, :no, '{}', :now, 0)"
+        ),
+        {"body": b"", "no": False, "now": NOW.isoformat()},
+    )
+    session.execute(text("INSERT INTO rate_counters (key, hits, expires_at) VALUES ('k', 1, 0)"))
+    session.execute(
+        text(
+            "INSERT INTO categories (name, slug, position, created_at, updated_at)"
+            " VALUES ('Shoes', 'shoes', 0, :now, :now)"
+        ),
+        {"now": NOW.isoformat()},
+    )
+    session.flush()
+
+
+def is_refused_by_the_database(session, statement: str, **values) -> bool:
+    before = snapshot(session)
+    with pytest.raises(DBAPIError), session.begin_nested():
+        session.execute(text(statement), values)
+    assert snapshot(session) == before
+    return True
+
+
+def free(session, table: str) -> None:
+    """Let a history be rewritten, inside a transaction that is thrown away."""
+    if table in HISTORIES:
+        if session.get_bind().dialect.name == "sqlite":
+            session.execute(text(f"DROP TRIGGER IF EXISTS {table}_no_update"))
+        else:
+            session.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER {table}_append_only"))
+
+
+WHOLE = {
+    ("products", "price_cents"): (0, MAX_CENTS),
+    ("products", "on_hand"): (0, MAX_STOCK),
+    ("products", "reserved"): (0, MAX_STOCK),
+    ("products", "low_stock_threshold"): (0, MAX_STOCK),
+    ("products", "version"): (1, MAX_COUNT),
+    ("categories", "position"): (-MAX_COUNT, MAX_COUNT),
+    ("orders", "total_cents"): (1, MAX_CENTS),
+    ("order_lines", "quantity"): (1, MAX_STOCK),
+    ("order_lines", "unit_price_cents"): (0, MAX_CENTS),
+    ("order_lines", "position"): (0, MAX_COUNT),
+    ("reservations", "quantity"): (1, MAX_STOCK),
+    ("stock_movements", "on_hand_delta"): (-MAX_STOCK, MAX_STOCK),
+    ("stock_movements", "reserved_delta"): (-MAX_STOCK, MAX_STOCK),
+    ("payments", "amount_cents"): (100, MAX_CENTS),
+    ("payments", "check_count"): (0, MAX_COUNT),
+    ("mpesa_receipts", "amount_cents"): (0, MAX_CENTS),
+    ("ledger_entries", "amount_cents"): (-MAX_CENTS, MAX_CENTS),
+    ("callback_inbox", "attempts"): (0, MAX_COUNT),
+    ("rate_counters", "hits"): (0, MAX_COUNT),
+}
+
+
+def test_money_and_counts_are_whole_numbers_within_their_bounds(session, shop, database_kind):
+    # PostgreSQL's own types round 1.5 and refuse the texts; SQLite's would keep them.
+    bad = ["'abc'", "9e999", "-9e999"] if database_kind == "sqlite" else ["'abc'", "'NaN'"]
+    if database_kind == "sqlite":
+        bad += ["1.5", "x'31'", "''"]
+    for (table, column), (low, high) in WHOLE.items():
+        free(session, table)
+        for value in (*bad, str(low - 1), str(high + 1)):
+            assert is_refused_by_the_database(session, f"UPDATE {table} SET {column} = {value}"), (
+                table,
+                column,
+                value,
+            )
+
+
+def test_every_whole_number_of_the_models_is_in_the_table_above():
+    found = {
+        (table.name, str(constraint.name).removeprefix(f"ck_{table.name}_").removesuffix("_whole"))
+        for table in Base.metadata.sorted_tables
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint) and str(constraint.name).endswith("_whole")
+    }
+    assert found == set(WHOLE)
+
+
+STATES = {
+    ("orders", "status"),
+    ("payments", "status"),
+    ("payments", "kind"),
+    ("reservations", "state"),
+    ("stock_movements", "kind"),
+    ("ledger_events", "kind"),
+    ("ledger_entries", "account"),
+    ("callback_inbox", "source"),
+    ("users", "role"),
+}
+
+
+def test_states_are_among_those_we_know(session, shop):
+    for table, column in sorted(STATES):
+        free(session, table)
+        for value in ("", "Paid", "nonsense"):
+            assert is_refused_by_the_database(
+                session, f"UPDATE {table} SET {column} = :value", value=value
+            )
+
+
+RULES = {
+    "more promised than there is": "UPDATE products SET reserved = on_hand + 1",
+    "an order that expires before it is made": "UPDATE orders SET expires_at = '2020-01-01'",
+    "a part of a shilling asked of M-Pesa": "UPDATE payments SET amount_cents = 150050",
+    "a phone of another length": "UPDATE users SET phone_number = '0712345678'",
+    "a category of itself": "UPDATE categories SET parent_id = id",
+    "an order of nobody": "UPDATE orders SET user_id = 999999",
+    "a payment of no order": "UPDATE payments SET order_id = 999999",
+    "a line of no product": "UPDATE order_lines SET product_id = 999999",
+    "an order deleted under its lines": "DELETE FROM orders",
+    "a product deleted under its orders": "DELETE FROM products",
+}
+
+
+def test_rows_that_make_no_sense_are_refused(session, shop):
+    for rule, statement in RULES.items():
+        assert is_refused_by_the_database(session, statement), rule
+
+
+def test_histories_are_only_ever_added_to(session, shop):
+    for table in HISTORIES:
+        for statement in (f"UPDATE {table} SET created_at = created_at", f"DELETE FROM {table}"):
+            with pytest.raises(DBAPIError, match=f"{table} is append-only"), session.begin_nested():
+                session.execute(text(statement))
+
+
+TWICE = {
+    "products": "seller_id, sku",
+    "orders": "number",
+    "order_lines": "order_id, product_id",
+    "payments": "checkout_request_id",
+    "reservations": "order_id, product_id",
+    "stock_movements": "order_id, product_id, kind",
+    "ledger_events": "kind, reference",
+    "ledger_entries": "event_id, account",
+    "mpesa_receipts": "receipt",
+    "users": "email_key",
+    "categories": "slug",
+}
+
+
+def test_what_is_once_is_once(session, shop):
+    session.execute(text("UPDATE products SET sku = 'SKU-1'"))
+    for name, key in TWICE.items():
+        table = Base.metadata.tables[name]
+        columns = ", ".join(column.name for column in table.columns if column.name != "id")
+        with pytest.raises(IntegrityError) as caught, session.begin_nested():
+            session.execute(
+                text(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} WHERE true")
+            )
+        assert "unique" in str(caught.value).lower(), (name, key)
+
+
+def test_the_database_has_every_constraint_of_the_models(database):
+    found = inspect(database.engine)
+    for table in Base.metadata.sorted_tables:
+        checks = {c["name"] for c in found.get_check_constraints(table.name)}
+        uniques = {c["name"] for c in found.get_unique_constraints(table.name)}
+        for constraint in table.constraints:
+            if isinstance(constraint, CheckConstraint):
+                assert constraint.name in checks, constraint.name
+            if isinstance(constraint, UniqueConstraint):
+                assert constraint.name in uniques, constraint.name
+        assert {fk["name"] for fk in found.get_foreign_keys(table.name)} == {
+            fk.name for fk in table.foreign_key_constraints
+        }
+        assert {i["name"] for i in found.get_indexes(table.name)} >= {
+            index.name for index in table.indexes
+        }
+
+
+def test_a_deleted_rows_id_is_never_given_again(session):
+    first = make_buyer(session)
+    number = first.id
+    session.delete(first)
+    session.flush()
+
+    assert make_buyer(session).id == number + 1
+
+
+def test_a_moment_has_a_zone_and_comes_back_in_utc(session):
+    nairobi = timezone(timedelta(hours=3))
+    user = make_buyer(session, created_at=datetime(2026, 11, 22, 12, 0, tzinfo=nairobi))
+    session.expire_all()
+    assert user.created_at == NOW
+    assert user.created_at.tzinfo is UTC
+
+    with pytest.raises(StatementError, match="needs a zone"), session.begin_nested():
+        make_buyer(session, created_at=datetime(2026, 11, 22))  # noqa: DTZ001 - that is the point
+
+
+def test_what_can_be_bought_now_is_what_nobody_was_promised(session):
+    product = make_product(session, stock=5)
+    buy(session, make_buyer(session), (product, 2))
+    session.refresh(product)
+
+    assert product.available == 3
