@@ -303,4 +303,4 @@ def test_a_push_that_was_never_sent_is_let_go_and_may_be_tried_again(wreck):
 
 
 def test_the_books_of_the_wreck_agree_with_safaricoms(wreck):
-    wreck.shop.check_books()
+    wreck.shop.check_books(by_command=True)

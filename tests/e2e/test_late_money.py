@@ -132,4 +132,4 @@ def test_an_order_that_was_paid_twice_is_delivered_once_and_owed_once(late):
 
 
 def test_every_late_shilling_is_in_the_books_once(story, late):
-    story.shop.check_books(unbooked=story.unbooked, disputed=story.disputed)
+    story.shop.check_books(unbooked=story.unbooked, disputed=story.disputed, by_command=True)
