@@ -49,6 +49,7 @@ payments = Blueprint(
 log = structlog.get_logger()
 ACCEPTED = {"ResultCode": 0, "ResultDesc": "Accepted"}
 _KEPT_HEADERS = ("content-type", "businessshortcode", "user-agent", "x-forwarded-for")
+_LONGEST_ADDRESS = 45
 _POLL_SECONDS = 0.25
 _waiters = BoundedSemaphore(4)
 """So many requests may wait for a payment at once in a process; the next is answered at once."""
@@ -163,7 +164,7 @@ def _keep_and_answer(source: InboxSource, payment_id: int | None) -> Response:
             for name in _KEPT_HEADERS
             if (value := request.headers.get(name)) is not None
         },
-        remote_addr=request.remote_addr,
+        remote_addr=(request.remote_addr or "")[:_LONGEST_ADDRESS] or None,
         payment_id=payment_id,
     )
     work = current_work()
