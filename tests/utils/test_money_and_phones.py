@@ -1,0 +1,68 @@
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.models.base import MAX_CENTS
+from app.utils.clock import rfc3339, utc_now
+from app.utils.money import cents_to_wire, whole_shillings
+from app.utils.phone import mask_msisdn, normalise_msisdn
+
+
+@pytest.mark.parametrize(
+    ("cents", "wire"),
+    [(0, "0"), (1, "0.01"), (149_950, "1499.5"), (150_000, "1500"), (MAX_CENTS, "9999999999.99")],
+)
+def test_cents_on_the_wire(cents, wire):
+    assert json.dumps(cents_to_wire(cents)) == wire
+
+
+@given(st.integers(0, MAX_CENTS))
+def test_no_cent_is_lost_on_the_wire(cents):
+    assert Decimal(json.dumps(cents_to_wire(cents))) * 100 == cents
+
+
+@given(st.integers(0, MAX_CENTS))
+def test_shillings_are_rounded_up_by_less_than_one(cents):
+    assert 0 <= whole_shillings(cents) * 100 - cents < 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0712345678",
+        "712345678",
+        "254712345678",
+        "+254712345678",
+        "0712 345 678",
+        "+254 (712) 345-678",
+    ],
+)
+def test_each_spelling_of_a_phone_is_one_phone(text):
+    assert normalise_msisdn(text) == "254712345678"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "0812345678", "071234567", "07123456789", "+255712345678", "+12025550100"),
+        *("2540712345678", "\u0660712345678", "071234567\u0668", "0712345678" + " " * 30, "07a"),
+    ],
+)
+def test_what_is_no_kenyan_phone_is_refused(text):
+    with pytest.raises(ValueError, match="Not a Kenyan mobile number"):
+        normalise_msisdn(text)
+
+
+def test_a_masked_phone_tells_a_person_from_another_and_no_more():
+    assert mask_msisdn("254712345678") == "2547****678"
+    assert mask_msisdn("12345") == "****"
+
+
+def test_moments_are_written_in_utc():
+    nairobi = timezone(timedelta(hours=3))
+    assert rfc3339(datetime(2026, 11, 22, 12, 30, 0, 999, nairobi)) == "2026-11-22T09:30:00Z"
+    assert utc_now().tzinfo is UTC
