@@ -11,11 +11,10 @@ import marshmallow as ma
 from flask import Flask, Request
 from flask.sansio.app import App
 from flask.sansio.blueprints import BlueprintSetupState
-from webargs import missing
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
-from app.error_handlers import invalid_fields
+from app.error_handlers import BODY, invalid_fields
 from app.errors import InvalidInput
 from app.utils.strict_json import JsonFault, parse_json
 
@@ -39,7 +38,7 @@ class Parser(FlaskParser):
             # Without a Content-Length the body is cut at the limit, and nobody says so.
             raise RequestEntityTooLarge
         if not body:
-            return missing
+            raise InvalidInput.field(BODY, "Send a JSON object.", code="body_missing")
         if not is_json(req):
             raise UnsupportedMediaType("Send JSON, with the header Content-Type: application/json.")
         try:

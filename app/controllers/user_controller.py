@@ -78,9 +78,11 @@ def create(new: NewUser) -> User:
 
 @users.get("/users/<id:user_id>")
 @public
-@users.response(200, PublicUserSchema)
+@users.response(200, UserSchema)
 def show_user(user_id: int) -> Response:
-    """A user's public profile; to the user and to admins the whole user."""
+    """A user's public profile (`id, username, picture_url, created_at`); to the user and to admins
+    the whole user.
+    """
     actor = optional_actor()
     with reading() as session:
         user = find_user(session, user_id)
