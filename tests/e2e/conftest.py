@@ -4,18 +4,16 @@ from tests.conftest import DATABASES
 from tests.e2e.shop import Shop, make_database
 from tests.e2e.story import Story, tell_story
 
-_SHOWN_FIXTURES = ("story", "shop", "wreck")
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failure brings along what the processes printed last."""
     report = yield
     if report.failed:
-        for name in _SHOWN_FIXTURES:
-            held = getattr(item, "funcargs", {}).get(name)
-            for program, tail in getattr(held, "shop", held).logs() if held else ():
-                report.sections.append((f"log of {program}", tail))
+        for held in getattr(item, "funcargs", {}).values():
+            shop = getattr(held, "shop", held)
+            if isinstance(shop, Shop):
+                report.sections += [(f"log of {name}", tail) for name, tail in shop.logs()]
     return report
 
 
