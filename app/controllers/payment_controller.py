@@ -177,7 +177,7 @@ def _keep_and_answer(source: InboxSource, payment_id: int | None) -> Response:
 
 
 def _process_after_answer(work: Work, message_id: int) -> None:
-    failpoint("after_callback_answer")
+    failpoint("beside_callback_answer")
     try:
         process_message(work, message_id)
     except Exception:

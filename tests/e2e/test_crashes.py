@@ -30,7 +30,7 @@ PAID_BOOKS = {"mpesa": 10_000, "customer": 0, "sales": -9_975, "rounding": -25}
 PAYER_ANSWERS_SECONDS = 3
 ORDER_POINTS = ("after_stock_hold", "after_order_commit")
 PUSH_POINTS = ("before_push", "after_push")
-CALLBACK_POINTS = ("after_inbox_commit", "after_callback_answer", "in_settlement")
+CALLBACK_POINTS = ("after_inbox_commit", "beside_callback_answer", "in_settlement")
 POINTS = ORDER_POINTS + PUSH_POINTS + CALLBACK_POINTS
 
 
@@ -244,7 +244,7 @@ def test_a_death_after_the_push_is_mended_by_the_callback(wreck):
     ("point", "answers"),
     [
         ("after_inbox_commit", {None}),
-        ("after_callback_answer", {None, 200}),  # the death races with the answer beside it
+        ("beside_callback_answer", {None, 200}),  # the death races with the answer beside it
         ("in_settlement", {None, 200}),
     ],
 )
