@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from app.jobs import process_message as job
 from app.jobs.process_message import process_message, process_waiting_messages
@@ -310,3 +311,28 @@ def test_a_message_that_meets_a_bug_is_told_tried_again_and_processed_when_it_is
     sweep(work)
     assert (outcome(database, message), status(database, payment)) == ("settled", "succeeded")
     assert is_sound(database, clock)
+
+
+def test_a_database_that_stutters_is_no_fault_of_the_message(
+    work, database, clock, payment, monkeypatch
+):
+    """Nobody is told, nothing is counted, and the messages behind it are processed all the same."""
+    first = keep(database, clock, callback_body(*push_ids(payment.id)), payment.id)
+    second = keep(database, clock, b"garbage", None)
+    before = database_snapshot(database)
+
+    def stutter(*_args) -> None:
+        raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(job, "apply_callback", stutter)
+        with pytest.raises(OperationalError):
+            process_message(work, first)
+        assert database_snapshot(database) == before
+        clock.advance(seconds=3)
+        process_waiting_messages(work)
+    assert (outcome(database, first), outcome(database, second)) == (None, "unreadable")
+
+    process_waiting_messages(work)
+    assert outcome(database, first) == "settled"
+    assert tasks(database) == []
