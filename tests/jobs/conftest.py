@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.jobs.work import Work
 from app.ports import Ports
@@ -14,3 +15,10 @@ def work(config, database, clock, gateway, doorbell) -> Work:
         Ports(clock=clock, gateway=gateway, doorbell=doorbell),
         replace(config, mpesa_queries_per_second=1000),
     )
+
+
+@pytest.fixture
+def logs():
+    """What is logged, as it was said; printing a traceback in colours takes seconds."""
+    with capture_logs() as logs:
+        yield logs

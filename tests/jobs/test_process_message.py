@@ -24,6 +24,8 @@ from tests.core import (
 from tests.factories import make_product
 from tests.safaricom import callback_body
 
+pytestmark = pytest.mark.usefixtures("logs")
+
 
 @pytest.fixture
 def order(database):
@@ -269,7 +271,7 @@ def test_a_flood_of_unsigned_garbage_asks_nobody_and_moves_nothing(
 
 
 def test_a_callback_with_the_ids_of_another_prompt_is_told_to_a_person_and_blocks_nobody(
-    work, database, clock, order, payment
+    work, database, clock, payment, logs
 ):
     """The database refuses one id on two payments; the message behind it is processed all the
     same.
@@ -284,6 +286,7 @@ def test_a_callback_with_the_ids_of_another_prompt_is_told_to_a_person_and_block
 
     assert (outcome(database, stuck), outcome(database, sound)) == (None, "settled")
     assert tasks(database) == ["stuck_message"]
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["message_stuck"]
     clock.advance(hours=1)
     assert is_sound(database, clock)
 

@@ -13,6 +13,8 @@ from tests.core import after, ask_to_pay, buy, database_snapshot, make_buyer, pu
 from tests.factories import NOW, make_product
 from tests.safaricom import callback_body
 
+pytestmark = pytest.mark.usefixtures("logs")
+
 
 @pytest.fixture
 def shop(database):
