@@ -1,9 +1,9 @@
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from app import create_app, schema_migrations
 from app.config import Config
@@ -17,6 +17,18 @@ from tests.fakes import FakeClock, FakeDoorbell, FakeGateway
 from tests.postgres import create_database, start_postgres, stop_postgres
 
 DATABASES = ("sqlite", "postgresql")
+_TABLES = Base.metadata.sorted_tables
+_EMPTY = "; ".join(
+    [  # TRUNCATE would make some hundred files anew for each test
+        "SET LOCAL session_replication_role = replica",
+        *[f"DELETE FROM {table.name}" for table in _TABLES],
+        *[
+            f"SELECT setval('{table.name}_id_seq', 1, false)"
+            for table in _TABLES
+            if "id" in table.columns and table.columns["id"].type.python_type is int
+        ],
+    ]
+)
 _NO_WORLD = {"gateway": FakeGateway(), "doorbell": FakeDoorbell()}
 
 
@@ -50,30 +62,43 @@ def postgres_url(postgres_uri, worker_id) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory) -> Iterator[dict[str, Database]]:
+    """One Database of each kind for the whole run: its statements are compiled once."""
+    made: dict[str, Database] = {}
+    yield made
+    for database in made.values():
+        database.dispose()
+
+
 @pytest.fixture(params=DATABASES)
 def database_kind(request) -> str:
     return request.param
 
 
 @pytest.fixture
-def database_url(database_kind, request, tmp_path) -> str:
-    """An empty, migrated database of each kind in turn; the test owns it."""
-    if database_kind == "sqlite":
-        copy = tmp_path / "sokoni.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), copy)
-        return f"sqlite:///{copy}"
-    return request.getfixturevalue("postgres_url")
+def database_url(database_kind, request, tmp_path_factory) -> str:
+    """An empty, migrated database of each kind in turn; it is this test's alone."""
+    if database_kind == "postgresql":
+        return request.getfixturevalue("postgres_url")
+    path = tmp_path_factory.getbasetemp() / "sokoni.db"
+    for leftover in path.parent.glob("sokoni.db*"):
+        leftover.unlink()
+    shutil.copy(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture
-def database(database_url):
-    database = Database(database_url, pool_size=40)
+def database(database_url, database_kind, engines):
+    if database_kind not in engines:
+        engines[database_kind] = Database(database_url, pool_size=40)
+    database = engines[database_kind]
     if not database.is_sqlite:
-        names = ", ".join(table.name for table in Base.metadata.sorted_tables)
         with database.engine.begin() as connection:
-            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+            connection.exec_driver_sql(_EMPTY)
     yield database
-    database.dispose()
+    if database.is_sqlite:  # the next test finds another file under the same name
+        database.dispose()
 
 
 @pytest.fixture

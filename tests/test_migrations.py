@@ -29,7 +29,10 @@ def empty(database_kind, request, tmp_path):
     if database_kind == "sqlite":
         url = f"sqlite:///{tmp_path}/empty.db"
     else:
-        url = create_database(request.getfixturevalue("postgres_uri"), "sokoni_migrations")
+        url = create_database(
+            request.getfixturevalue("postgres_uri"),
+            f"sokoni_migrations_{request.getfixturevalue('worker_id')}",
+        )
     database = Database(url)
     yield database
     database.dispose()
