@@ -6,6 +6,7 @@ PYTHON = python3
 UV_VERSION = 0.13.9
 V = .venv
 BIN = $(V)/bin
+XDIST = --dist loadgroup --no-loadscope-reorder
 
 help:
 	@echo 'make run      install what is needed, then start the shop with a simulated M-Pesa'
@@ -19,14 +20,14 @@ run: $(V)/.run-installed
 	@exec $(BIN)/python manage.py run
 
 test: $(V)/.dev-installed
-	@exec $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	@exec $(BIN)/python -m pytest -n auto $(XDIST) $(PYTEST_ARGS)
 
 check: $(V)/.dev-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n auto --cov --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto $(XDIST) --cov --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 format: $(V)/.dev-installed
 	$(BIN)/ruff format .

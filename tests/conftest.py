@@ -32,6 +32,22 @@ _EMPTY = "; ".join(
 _NO_WORLD = {"gateway": FakeGateway(), "doorbell": FakeDoorbell()}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep together what shares costly fixtures, the longest first.
+
+    A file goes to one worker; of the tests with real processes, those of one database do.
+    """
+    for item in items:
+        group = item.path.stem
+        if "story" in item.fixturenames:
+            group = "story"
+        if "e2e_database_kind" in item.fixturenames:
+            group += f"-{item.callspec.params['e2e_database_kind']}"
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 def pytest_sessionfinish(session):
     if not hasattr(session.config, "workerinput"):
         stop_postgres()

@@ -96,7 +96,7 @@ def test_silence_ends_at_the_read_timeout(serve, connect):
 
     started = time.monotonic()
     assert_uncertain(connect(serve(behave).url), "No answer: ReadTimeout")
-    assert 0.3 < time.monotonic() - started < 3
+    assert 0.3 < time.monotonic() - started < 20
 
 
 def test_a_connection_that_is_never_accepted_is_silence_too(connect):
@@ -117,7 +117,7 @@ def test_a_slow_drip_ends_at_the_deadline(serve, connect, head):
 
     started = time.monotonic()
     assert_uncertain(connect(serve(behave).url), "No answer: ReadTimeout")
-    assert 0.7 < time.monotonic() - started < 4
+    assert 0.7 < time.monotonic() - started < 20
 
 
 def test_after_the_deadline_nothing_more_is_read(serve):
