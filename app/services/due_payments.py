@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.models import LIVE_STATES, Payment, PaymentState, TaskKind
 from app.services.paces import lock_pace
-from app.services.records import Matter, file_task, notify, record_payment_event
+from app.services.records import Matter, file_task, record_payment_event, tell_unpaid
 from app.services.settle_payment import lock_payment
 from app.utils.money import cents_to_wire
 from app.utils.phone import mask_msisdn
@@ -118,15 +118,7 @@ def note_no_verdict(
     age_seconds = (now - payment.created_at).total_seconds()
     if payment.checkout_request_id is None and age_seconds >= schedule.no_answer_after_seconds:
         _let_go(session, payment, now)
-        notify(
-            session,
-            order.user_id,
-            "payment_failed",
-            title=f"Order {order.number} is not paid yet",
-            body=payment.customer_message or "",
-            now=now,
-            order_id=order.id,
-        )
+        tell_unpaid(session, order, payment.customer_message or "", now)
         return None
     if age_seconds >= schedule.give_up_after_seconds:
         _hand_over(session, payment, reason, now)

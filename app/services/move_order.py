@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Forbidden, NotFound
-from app.models import LIVE_STATES, Order, OrderStatus, Payment
+from app.models import LIVE_STATES, Order, OrderStatus, Payment, Task, TaskKind, TaskStatus
 from app.policies import Actor, cancellable_orders, fulfillable_orders, visible_orders
 from app.services.hold_stock import release_stock
 from app.services.records import notify, record_order_event
@@ -137,7 +137,8 @@ def fulfil_order(
 ) -> Order:
     """Mark a paid order shipped, or a shipped one delivered.
 
-    Raises NotFound, Forbidden for the buyer, Conflict for a step that is not the next one.
+    Raises NotFound, Forbidden for the buyer, Conflict for a step that is not the next one and
+    ``payment_disputed`` while a person still has to look at the payment.
     """
     order = lock_visible_order(session, actor, order_id)
     _require(session, order, fulfillable_orders(actor), "Only its seller or an admin fulfils it.")
@@ -146,6 +147,7 @@ def fulfil_order(
             f"Order {order.number} is {order.status}; it cannot become {to} now.",
             code="order_not_fulfillable",
         )
+    _refuse_disputed(session, order)
     move_order(session, order, to, now, actor_id=actor.user_id)
     notify(
         session,
@@ -157,6 +159,20 @@ def fulfil_order(
         order_id=order.id,
     )
     return order
+
+
+def _refuse_disputed(session: Session, order: Order) -> None:
+    """A payment that M-Pesa's own books contradict ships nothing before a person has looked."""
+    disputed = exists().where(
+        Task.order_id == order.id,
+        Task.kind == TaskKind.DISPUTED_PAYMENT,
+        Task.status != TaskStatus.DONE,
+    )
+    if session.scalar(select(disputed)):
+        raise Conflict(
+            f"M-Pesa disputes the payment of order {order.number}. Look at its task first.",
+            code="payment_disputed",
+        )
 
 
 def live_attempt_of(order_id: int) -> ColumnElement[bool]:

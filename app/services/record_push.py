@@ -61,6 +61,7 @@ def record_refusal(
         result_desc=message[:_LONGEST],
         customer_message=customer_message[:_LONGEST] if customer_message else None,
         next_check_at=None,
+        sent_at=None,
         finished_at=now,
     )
 
@@ -111,7 +112,7 @@ def _leave_created(
     moved = session.execute(
         update(Payment)
         .where(Payment.id == payment_id, Payment.status == PaymentState.CREATED)
-        .values(status=to, sent_at=now, updated_at=now, **values)
+        .values(**{"status": to, "sent_at": now, "updated_at": now, **values})
         .returning(Payment.id)
         .execution_options(synchronize_session=False)
     ).one_or_none()

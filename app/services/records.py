@@ -84,6 +84,20 @@ def notify(
     )
 
 
+def tell_unpaid(session: Session, order: Order, message: str, now: datetime) -> None:
+    """Tell a buyer that an attempt brought no money, if the order still waits for some."""
+    if order.status == OrderStatus.PENDING:
+        notify(
+            session,
+            order.user_id,
+            "payment_failed",
+            title=f"Order {order.number} is not paid yet",
+            body=message,
+            now=now,
+            order_id=order.id,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Matter:
     """Something that only a person can decide, with all that is known of it."""

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Forbidden, InvalidInput, TooManyRequests
 from app.models import (
+    LIVE_STATES,
     Order,
     OrderStatus,
     Payment,
@@ -139,6 +140,8 @@ def _refuse_harassment(session: Session, msisdn: str, rules: PaymentRules, now: 
             Payment.msisdn == msisdn,
             Payment.created_at > now - timedelta(days=1),
             Payment.status.not_in([PaymentState.SUCCEEDED, PaymentState.REFUNDED]),
+            # one that was surely refused rang nobody
+            Payment.sent_at.is_not(None) | Payment.status.in_(LIVE_STATES),
         )
     ).all()
     ringing = [

@@ -24,7 +24,7 @@ from app.models import (
 from app.services.hold_stock import sell_again, sell_held_stock
 from app.services.ledger import book_payment, book_sale
 from app.services.move_order import lock_order, move_order
-from app.services.records import Matter, file_task, notify, record_payment_event
+from app.services.records import Matter, file_task, notify, record_payment_event, tell_unpaid
 from app.utils.money import cents_to_wire
 from app.utils.phone import mask_msisdn
 
@@ -122,15 +122,7 @@ def fail_payment(session: Session, payment_id: int, failure: Failure, now: datet
         now=now,
         detail=f"{failure.result_code}: {failure.result_desc}",
     )
-    notify(
-        session,
-        order.user_id,
-        "payment_failed",
-        title=f"Order {order.number} is not paid yet",
-        body=failure.customer_message,
-        now=now,
-        order_id=order.id,
-    )
+    tell_unpaid(session, order, failure.customer_message, now)
     if failure.alert:
         _alert_configuration(session, payment, failure, now)
     session.flush()

@@ -12,8 +12,12 @@ from app.models import (
     Payment,
     PaymentState,
     ReservationState,
+    Task,
+    TaskStatus,
 )
 from app.policies import Role
+from app.ports import PushStatus, Verdict
+from app.services.confirm_payment import confirm_payment
 from app.services.move_order import (
     ALLOWED_MOVES,
     cancel_order,
@@ -22,6 +26,7 @@ from app.services.move_order import (
     move_order,
 )
 from app.services.record_push import record_refusal, record_silence
+from app.services.settle_payment import Failure, fail_payment
 from tests.core import (
     after,
     ask_to_pay,
@@ -278,3 +283,32 @@ def test_cancelling_while_a_prompt_is_out_leaves_the_payment_to_its_fate(session
 
     assert session.get_one(Payment, payment.id).status == PaymentState.PENDING
     assert is_clean(session)
+
+
+def test_a_disputed_payment_ships_nothing_before_a_person_has_looked(session, seller):
+    buyer = make_buyer(session)
+    order = buy(session, buyer, (make_product(session, seller, stock=5), 1))
+    payment = ask_to_pay(session, order)
+    pay(session, payment)
+    contradiction = PushStatus(Verdict.FAILED, "1032", "Request cancelled by user")
+    confirm_payment(session, payment.id, contradiction, after(seconds=5))
+    later = after(minutes=1)
+    with refused(session, Conflict, "payment_disputed"):
+        fulfil_order(session, actor_of(seller), order.id, OrderStatus.SHIPPED, later)
+
+    session.scalars(select(Task)).one().status = TaskStatus.DONE
+    fulfil_order(session, actor_of(seller), order.id, OrderStatus.SHIPPED, later)
+    assert order.status == OrderStatus.SHIPPED
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_only_a_buyer_whose_order_waits_is_told_that_it_is_not_paid(session, seller, told):
+    buyer = make_buyer(session)
+    order = buy(session, buyer, (make_product(session, seller, stock=5), 1))
+    payment = ask_to_pay(session, order)
+    if not told:
+        cancel_order(session, actor_of(buyer), order.id, NOW)
+    failure = Failure("callback", PaymentState.CANCELLED, "1032", "cancelled", "Try again.")
+    fail_payment(session, payment.id, failure, NOW)
+    kinds = session.scalars(select(Notification.kind).order_by(Notification.id)).all()
+    assert kinds == (["payment_failed"] if told else ["order_cancelled"])

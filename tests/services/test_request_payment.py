@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests
 from app.models import OrderStatus, Payment, PaymentState
 from app.policies import Role
+from app.services.record_push import record_refusal
 from app.services.request_payment import PaymentRequest, request_payment
 from tests.core import (
     PAYMENT_RULES,
@@ -210,3 +211,20 @@ def test_an_order_above_what_mpesa_carries_now_is_refused(session, buyer, order)
         ask(session, buyer, order.id, rules=replace(PAYMENT_RULES, max_amount_shillings=1499))
     exact = replace(PAYMENT_RULES, max_amount_shillings=1500)
     assert ask(session, buyer, order.id, rules=exact).amount_cents == 150_000
+
+
+def test_a_push_that_was_surely_refused_rang_nobody_and_counts_for_nothing(session, boots):
+    for number in range(PAYMENT_RULES.prompts_per_phone_10_minutes + 1):
+        buyer = make_buyer(session)
+        payment = ask_to_pay(session, buy(session, buyer, (boots, 1)), msisdn=PHONE, pushed=False)
+        record_refusal(
+            session,
+            payment.id,
+            code="500.003.02",
+            message=f"busy for the {number}. time",
+            customer_message="Try again in a minute.",
+            now=NOW,
+        )
+        session.refresh(payment)
+        assert (payment.status, payment.sent_at) == (PaymentState.FAILED, None)
+    assert is_clean(session)
