@@ -21,7 +21,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (orders, True),
     (payments, True),
 )
-"""Each engineer adds: (blueprint, whether its views have aliases at the root)."""
+"""Each with whether its views answer at the root as well."""
 
 
 def register_controllers(app: Flask, api: flask_smorest.Api) -> None:
