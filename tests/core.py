@@ -25,13 +25,13 @@ from app.models import (
     User,
 )
 from app.policies import Role
+from app.services.apply_callback import CallbackClaim, apply_callback
 from app.services.audit import audit
 from app.services.due_payments import CheckSchedule
-from app.services.inbox import CallbackClaim, apply_callback
+from app.services.payment_evidence import Failure
 from app.services.place_order import OrderRequest, OrderRules, WantedLine, place_order
 from app.services.record_push import record_acceptance
 from app.services.request_payment import PaymentRequest, PaymentRules, request_payment
-from app.services.settle_payment import Failure
 from app.utils.callback_secret import CallbackSecret
 from tests.factories import NOW, actor_of, make_user
 

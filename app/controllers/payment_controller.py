@@ -30,12 +30,7 @@ from app.schemas.payment import (
 )
 from app.schemas.problem import ProblemSchema
 from app.security import current_actor, public, require_user
-from app.services.inbox import (
-    MAX_BODY_BYTES,
-    ReceivedMessage,
-    find_payment_by_secret,
-    keep_message,
-)
+from app.services.inbox import MAX_BODY_BYTES, ReceivedMessage, find_payment_by_secret, keep_message
 from app.services.read_payments import find_payment, list_payments
 from app.services.request_payment import PaymentRequest, PaymentRules, request_payment
 from app.utils.callback_secret import CallbackSecret, split_callback_token

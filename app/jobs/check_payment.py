@@ -18,7 +18,9 @@ from app.services.due_payments import (
     postpone_check,
     reserve_query_slot,
 )
-from app.services.settle_payment import Failure, Proof, Settlement, fail_payment, settle_payment
+from app.services.fail_payment import fail_payment
+from app.services.payment_evidence import Failure, Proof, Settlement
+from app.services.settle_payment import settle_payment
 
 log = structlog.get_logger()
 LEASE_SECONDS = 60.0

@@ -11,15 +11,17 @@ from app.integrations.mpesa import StkCallback, UnreadableMessage, read_stk_call
 from app.jobs.check_payment import check_payment, failure_of
 from app.jobs.work import Work
 from app.models import InboxMessage, InboxSource
-from app.services.inbox import (
+from app.services.apply_callback import (
     CallbackClaim,
     apply_callback,
+    report_unreadable,
+    weigh_unsigned_claim,
+)
+from app.services.inbox import (
     claim_message,
     find_waiting_messages,
     finish_message,
     report_stuck_message,
-    report_unreadable,
-    weigh_unsigned_claim,
 )
 from app.utils.failpoints import failpoint
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.models import PaymentState, TaskKind
 from app.ports import PushStatus, Verdict
+from app.services.payment_evidence import lock_payment
 from app.services.records import Matter, file_task, record_payment_event
-from app.services.settle_payment import lock_payment
 
 CONFIRM_AFTER = timedelta(seconds=5)
 _TRIES = 5

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.models import LIVE_STATES, Payment, PaymentState, TaskKind
 from app.services.paces import lock_pace
+from app.services.payment_evidence import lock_payment
 from app.services.records import Matter, file_task, record_payment_event, tell_unpaid
-from app.services.settle_payment import lock_payment
 from app.utils.money import cents_to_wire
 from app.utils.phone import mask_msisdn
 

@@ -1,12 +1,10 @@
 """What evidence does to a payment and its order. Money wins; nothing is counted twice.
 
-Both functions may be called again, late, out of order or side by side: they lock the order first
-and move the payment by one conditional UPDATE.
+It may be called again, late, out of order or side by side: it locks the order first
+and moves the payment by one conditional UPDATE.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -21,66 +19,19 @@ from app.models import (
     PaymentState,
     TaskKind,
 )
+from app.services.hold_for_review import hold_for_review
 from app.services.hold_stock import sell_again, sell_held_stock
 from app.services.ledger import book_payment, book_sale
-from app.services.move_order import lock_order, move_order
-from app.services.records import Matter, file_task, notify, record_payment_event, tell_unpaid
+from app.services.move_order import move_order
+from app.services.payment_evidence import Proof, Settlement, lock_payment
+from app.services.records import Matter, file_task, notify, record_payment_event
 from app.utils.money import cents_to_wire
 from app.utils.phone import mask_msisdn
 
 PAID_MESSAGE = "Paid. Thank you."
+
+
 _MAY_SUCCEED = (*LIVE_STATES, PaymentState.FAILED, PaymentState.CANCELLED)
-
-
-class Settlement(StrEnum):
-    """What became of a piece of evidence."""
-
-    SETTLED = "settled"
-    ALREADY_SETTLED = "already_settled"
-    FAILED = "failed"
-    ALREADY_FINAL = "already_final"
-    HELD_FOR_REVIEW = "held_for_review"
-    RECEIPT_CONFLICT = "receipt_conflict"
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """That money came in. A status query proves it without a receipt; the amount is then the one
-    that was asked for, as M-Pesa takes no other for a prompt, but nobody has reported it.
-    """
-
-    source: str
-    result_code: str
-    result_desc: str
-    receipt: str | None = None
-    amount_verified: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """That a prompt ended without money, and what the payer is told."""
-
-    source: str
-    status: PaymentState
-    result_code: str
-    result_desc: str
-    customer_message: str
-    alert: bool = False
-
-
-def lock_payment(session: Session, payment_id: int) -> tuple[Order, Payment]:
-    """The order, then its payment, both as they are now and locked until the end."""
-    order_id = session.scalar(select(Payment.order_id).where(Payment.id == payment_id))
-    order = lock_order(session, order_id) if order_id is not None else None
-    payment = session.scalar(
-        select(Payment)
-        .where(Payment.id == payment_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    if order is None or payment is None:
-        raise RuntimeError(f"Payment {payment_id} has no order.")
-    return order, payment
 
 
 def settle_payment(session: Session, payment_id: int, proof: Proof, now: datetime) -> Settlement:
@@ -98,66 +49,6 @@ def settle_payment(session: Session, payment_id: int, proof: Proof, now: datetim
     _use_money(session, order, payment, now)
     session.flush()
     return Settlement.SETTLED
-
-
-def fail_payment(session: Session, payment_id: int, failure: Failure, now: datetime) -> Settlement:
-    """End an attempt that brought no money; one that is final already is left as it is."""
-    order, payment = lock_payment(session, payment_id)
-    if payment.status not in LIVE_STATES:
-        return Settlement.ALREADY_FINAL
-    if payment.review_reason is not None:
-        return Settlement.HELD_FOR_REVIEW
-    before = payment.status
-    payment.status = failure.status
-    payment.result_code = failure.result_code
-    payment.result_desc = failure.result_desc
-    payment.customer_message = failure.customer_message
-    _close(payment, now)
-    record_payment_event(
-        session,
-        payment.id,
-        from_status=before,
-        to_status=failure.status,
-        source=failure.source,
-        now=now,
-        detail=f"{failure.result_code}: {failure.result_desc}",
-    )
-    tell_unpaid(session, order, failure.customer_message, now)
-    if failure.alert:
-        _alert_configuration(session, payment, failure, now)
-    session.flush()
-    return Settlement.FAILED
-
-
-def hold_for_review(
-    session: Session, payment: Payment, reason: str, matter: Matter, now: datetime
-) -> None:
-    """What was reported contradicts what was asked: from here on only a person decides.
-
-    The payment, which the caller has locked with its order, keeps the order's stock held. The same
-    matter reported again adds nothing.
-    """
-    if not file_task(session, matter, now, payment=payment):
-        return
-    before = payment.status
-    payment.review_reason = reason
-    payment.next_check_at = None
-    payment.updated_at = now
-    if before in (PaymentState.CREATED, PaymentState.PENDING):
-        payment.status = PaymentState.UNKNOWN
-    payment.customer_message = (
-        "M-Pesa's answer does not fit your order. We are looking into it; do not pay again."
-    )
-    record_payment_event(
-        session,
-        payment.id,
-        from_status=before,
-        to_status=payment.status,
-        source="review",
-        now=now,
-        detail=matter.title,
-    )
-    session.flush()
 
 
 def _belongs_to_another(session: Session, receipt: str, payment: Payment) -> bool:
@@ -318,28 +209,4 @@ def _owe_refund(session: Session, order: Order, payment: Payment, now: datetime)
         " We have kept it safe and will send it back.",
         now=now,
         order_id=order.id,
-    )
-
-
-def _close(payment: Payment, now: datetime) -> None:
-    payment.next_check_at = None
-    payment.leased_until = None
-    payment.finished_at = now
-    payment.updated_at = now
-
-
-def _alert_configuration(
-    session: Session, payment: Payment, failure: Failure, now: datetime
-) -> None:
-    file_task(
-        session,
-        Matter(
-            kind=TaskKind.MPESA_CONFIGURATION,
-            title=f"M-Pesa refuses our set-up with {failure.result_code}",
-            description=f"{failure.result_desc} Customers cannot pay until it is mended: compare"
-            " MPESA_SHORTCODE, MPESA_TILL and the kind of account with the portal.",
-            dedupe_key=f"mpesa_configuration:{failure.result_code}:{now:%Y-%m-%d}",
-        ),
-        now,
-        payment=payment,
     )

@@ -4,22 +4,22 @@ import pytest
 from sqlalchemy import select
 
 from app.models import InboxMessage, InboxSource, Payment, PaymentState, Task
+from app.services.apply_callback import apply_callback, report_unreadable, weigh_unsigned_claim
 from app.services.due_payments import claim_payment
+from app.services.fail_payment import fail_payment
 from app.services.inbox import (
     MAX_ATTEMPTS,
     MAX_BODY_BYTES,
     ReceivedMessage,
-    apply_callback,
     claim_message,
     find_payment_by_secret,
     find_waiting_messages,
     finish_message,
     keep_message,
     report_stuck_message,
-    report_unreadable,
-    weigh_unsigned_claim,
 )
-from app.services.settle_payment import Failure, fail_payment, settle_payment
+from app.services.payment_evidence import Failure
+from app.services.settle_payment import settle_payment
 from app.utils.callback_secret import CallbackSecret
 from tests.core import (
     SECRET,

@@ -18,6 +18,7 @@ from app.models import (
 from app.policies import Role
 from app.ports import PushStatus, Verdict
 from app.services.confirm_payment import confirm_payment
+from app.services.fail_payment import fail_payment
 from app.services.move_order import (
     ALLOWED_MOVES,
     cancel_order,
@@ -25,8 +26,8 @@ from app.services.move_order import (
     fulfil_order,
     move_order,
 )
+from app.services.payment_evidence import Failure
 from app.services.record_push import record_refusal, record_silence
-from app.services.settle_payment import Failure, fail_payment
 from tests.core import (
     after,
     ask_to_pay,

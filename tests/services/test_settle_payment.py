@@ -14,17 +14,12 @@ from app.models import (
     Task,
     User,
 )
-from app.services.inbox import apply_callback
+from app.services.apply_callback import apply_callback
+from app.services.fail_payment import fail_payment
 from app.services.move_order import cancel_order, expire_order
+from app.services.payment_evidence import Failure, Proof, Settlement, lock_payment
 from app.services.read_orders import find_order
-from app.services.settle_payment import (
-    Failure,
-    Proof,
-    Settlement,
-    fail_payment,
-    lock_payment,
-    settle_payment,
-)
+from app.services.settle_payment import settle_payment
 from tests.core import (
     after,
     ask_to_pay,

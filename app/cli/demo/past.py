@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 from app.jobs.check_payment import failure_of
 from app.models import Order, OrderStatus, Payment
 from app.policies import Actor
+from app.services.fail_payment import fail_payment
 from app.services.move_order import cancel_order, expire_order, fulfil_order
+from app.services.payment_evidence import Proof
 from app.services.place_order import OrderRequest, OrderRules, WantedLine, place_order
 from app.services.record_push import record_acceptance
 from app.services.request_payment import PaymentRequest, PaymentRules, request_payment
-from app.services.settle_payment import Proof, fail_payment, settle_payment
+from app.services.settle_payment import settle_payment
 from app.utils.callback_secret import CallbackSecret
 from app.utils.clock import EAT
 

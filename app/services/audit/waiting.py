@@ -1,0 +1,64 @@
+"""The invariants of what waits too long: I7 and I8."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import String, cast, exists, literal, or_, select
+from sqlalchemy.orm import Session
+
+from app.models import (
+    LIVE_STATES,
+    InboxMessage,
+    Payment,
+    Task,
+)
+from app.services.audit.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLimits:
+    """How long a payment may stay open without a person being told."""
+
+    open_payment_seconds: float = 86_400 + 3_600
+    inbox_seconds: float = 60
+
+
+def find_forgotten_payments(
+    session: Session, now: datetime, limits: AuditLimits
+) -> Iterator[Finding]:
+    deadline = now - timedelta(seconds=limits.open_payment_seconds)
+    for row in session.execute(
+        select(Payment.id, Payment.status, Payment.created_at)
+        .where(
+            Payment.status.in_(LIVE_STATES),
+            or_(
+                Payment.created_at < deadline,
+                Payment.next_check_at.is_(None),
+            ),
+            ~exists().where(Task.payment_id == Payment.id),
+        )
+        .order_by(Payment.id)
+    ):
+        yield Finding(
+            "I7", f"payment {row.id}", f"{row.status} since {row.created_at:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+def find_forgotten_messages(
+    session: Session, now: datetime, limits: AuditLimits
+) -> Iterator[Finding]:
+    deadline = now - timedelta(seconds=limits.inbox_seconds)
+    stuck_key = literal("stuck_message:") + cast(InboxMessage.id, String)
+    for row in session.execute(
+        select(InboxMessage.id, InboxMessage.received_at)
+        .where(
+            InboxMessage.processed_at.is_(None),
+            InboxMessage.received_at < deadline,
+            ~exists().where(Task.dedupe_key == stuck_key),
+        )
+        .order_by(InboxMessage.id)
+    ):
+        yield Finding(
+            "I8", f"inbox message {row.id}", f"waits since {row.received_at:%Y-%m-%d %H:%M:%S} UTC"
+        )

@@ -1,0 +1,42 @@
+"""Stopping all that is automatic where two of Safaricom's words contradict each other."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.models import (
+    Payment,
+    PaymentState,
+)
+from app.services.records import Matter, file_task, record_payment_event
+
+
+def hold_for_review(
+    session: Session, payment: Payment, reason: str, matter: Matter, now: datetime
+) -> None:
+    """What was reported contradicts what was asked: from here on only a person decides.
+
+    The payment, which the caller has locked with its order, keeps the order's stock held. The same
+    matter reported again adds nothing.
+    """
+    if not file_task(session, matter, now, payment=payment):
+        return
+    before = payment.status
+    payment.review_reason = reason
+    payment.next_check_at = None
+    payment.updated_at = now
+    if before in (PaymentState.CREATED, PaymentState.PENDING):
+        payment.status = PaymentState.UNKNOWN
+    payment.customer_message = (
+        "M-Pesa's answer does not fit your order. We are looking into it; do not pay again."
+    )
+    record_payment_event(
+        session,
+        payment.id,
+        from_status=before,
+        to_status=payment.status,
+        source="review",
+        now=now,
+        detail=matter.title,
+    )
+    session.flush()

@@ -1,0 +1,65 @@
+"""What is known of a payment, how it may end, and how it is locked to act on that."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.models import (
+    Order,
+    Payment,
+    PaymentState,
+)
+from app.services.move_order import lock_order
+
+
+class Settlement(StrEnum):
+    """What became of a piece of evidence."""
+
+    SETTLED = "settled"
+    ALREADY_SETTLED = "already_settled"
+    FAILED = "failed"
+    ALREADY_FINAL = "already_final"
+    HELD_FOR_REVIEW = "held_for_review"
+    RECEIPT_CONFLICT = "receipt_conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That money came in. A status query proves it without a receipt; the amount is then the one
+    that was asked for, as M-Pesa takes no other for a prompt, but nobody has reported it.
+    """
+
+    source: str
+    result_code: str
+    result_desc: str
+    receipt: str | None = None
+    amount_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """That a prompt ended without money, and what the payer is told."""
+
+    source: str
+    status: PaymentState
+    result_code: str
+    result_desc: str
+    customer_message: str
+    alert: bool = False
+
+
+def lock_payment(session: Session, payment_id: int) -> tuple[Order, Payment]:
+    """The order, then its payment, both as they are now and locked until the end."""
+    order_id = session.scalar(select(Payment.order_id).where(Payment.id == payment_id))
+    order = lock_order(session, order_id) if order_id is not None else None
+    payment = session.scalar(
+        select(Payment)
+        .where(Payment.id == payment_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    if order is None or payment is None:
+        raise RuntimeError(f"Payment {payment_id} has no order.")
+    return order, payment
