@@ -29,7 +29,7 @@ PROMPTS_ARE_OVER_SECONDS = 61
 def opened(make_shop):
     settings = {
         "WEB_WORKERS": "1",
-        "MPESA_READ_TIMEOUT_SECONDS": "8",
+        "MPESA_READ_TIMEOUT_SECONDS": "14",
         "MPESA_QUERY_SCHEDULE_SECONDS": ",".join(str(2 + step) for step in range(60)),
     }
     with make_shop("processes", **settings).open() as shop:
@@ -79,7 +79,7 @@ def test_sigterm_lets_a_request_in_flight_finish(shop):
             pushing = pool.submit(shop.push, purchase)
             wait_until(lambda: payment_of(shop, purchase), "the push is on record")
             shop.web.signal(signal.SIGTERM)
-            wait_until(lambda: refuses(shop), "the web server takes no more requests", 6)
+            wait_until(lambda: refuses(shop), "the web server takes no more requests", 12)
             assert not pushing.done()
             shop.simulator.signal(signal.SIGCONT)
             answer = pushing.result()
