@@ -54,7 +54,7 @@ def client(make_client):
         "shop.example evil.com",
     ],
 )
-def test_another_host_is_a_400(client, host):
+def test_attack_92_another_host_is_a_400(client, host):
     response = client.get("/api/items", headers={"Host": host})
     assert response.status_code == 400
     assert response.json["code"] == "bad_request"
@@ -100,7 +100,7 @@ def test_another_request_id_is_replaced(client, given):
     "path",
     ["/healthz", "/api/nothing", "/nothing", "/", "/docs", "/static/pages.css", "/api/probe/bug"],
 )
-def test_every_answer_carries_the_security_headers(client, path):
+def test_attack_98_every_answer_carries_the_security_headers(client, path):
     with client.get(path) as response:
         headers = response.headers
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -122,14 +122,14 @@ def test_no_hsts_without_https(make_client):
     assert "Strict-Transport-Security" not in client.get("/healthz").headers
 
 
-def test_without_a_proxy_nobody_says_where_they_come_from(client):
+def test_attack_22_without_a_proxy_nobody_says_where_they_come_from(client):
     response = client.get(
         "/api/address", headers={"X-Forwarded-For": "196.201.214.200", "X-Forwarded-Proto": "https"}
     )
     assert response.json == {"address": "127.0.0.1", "https": False}
 
 
-def test_behind_one_proxy_its_own_entry_counts_and_no_other(make_client):
+def test_attack_22_behind_one_proxy_its_own_entry_counts_and_no_other(make_client):
     client = make_client(trusted_proxy_count=1)
     response = client.get(
         "/api/address",

@@ -373,7 +373,9 @@ def test_no_customer_changes_the_catalogue(app, client, database, product, nothi
         problem(response, 403, "forbidden")
 
 
-def test_no_seller_changes_the_products_of_another(app, client, database, product, nothing_changes):
+def test_attack_35_no_seller_changes_the_products_of_another(
+    app, client, database, product, nothing_changes
+):
     """Line 35."""
     _, stranger = new_caller(app, database, Role.SELLER)
 
@@ -523,7 +525,9 @@ FOREIGN = (
 )
 
 
-def test_no_field_beyond_the_named_ones_is_taken(client, seller, product, nothing_changes):
+def test_attack_37_no_field_beyond_the_named_ones_is_taken(
+    client, seller, product, nothing_changes
+):
     """Lines 37 and 45."""
     path = f"/products/{product.id}"
     with nothing_changes():
@@ -535,7 +539,7 @@ def test_no_field_beyond_the_named_ones_is_taken(client, seller, product, nothin
             assert field_at_fault(changed) == field
 
 
-def test_nothing_nested_is_taken(client, seller, product, nothing_changes):
+def test_attack_38_nothing_nested_is_taken(client, seller, product, nothing_changes):
     """Line 38."""
     with nothing_changes():
         response = client.put(

@@ -73,7 +73,7 @@ DEEP = b'{"products": ' + b"[" * 40 + b"]" * 40 + b"}"
         b'{"name": "x"} trailing',
     ],
 )
-def test_what_is_not_strict_json_is_a_400(client, body):
+def test_attacks_46_to_52_what_is_not_strict_json_is_a_400(client, body):
     response = post(client, body)
     assert response.status_code == 400
     assert response.json["code"] == "invalid_json"
@@ -81,7 +81,7 @@ def test_what_is_not_strict_json_is_a_400(client, body):
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"x"', b"1", b"true", b"1.5"])
-def test_a_body_that_is_no_object_is_a_400_about_the_body(client, body):
+def test_attack_53_a_body_that_is_no_object_is_a_400_about_the_body(client, body):
     response = post(client, body)
     assert response.status_code == 400
     assert response.json["errors"] == [{"field": "body", "message": "Send a JSON object."}]
@@ -100,7 +100,7 @@ def test_a_body_that_is_no_object_is_a_400_about_the_body(client, body):
         "application/x-www-form-urlencoded",
     ],
 )
-def test_another_content_type_is_a_415(client, content_type):
+def test_attack_54_another_content_type_is_a_415(client, content_type):
     response = post(client, b'{"count": 1}', content_type=content_type)
     assert response.status_code == 415
     assert response.json["code"] == "unsupported_media_type"
@@ -114,13 +114,13 @@ def test_json_in_utf8_is_read(client, content_type):
     assert response.json == {"read": {"name": "Wanjikũ"}}
 
 
-def test_a_body_over_the_limit_is_a_413_by_its_length(client):
+def test_attack_56_a_body_over_the_limit_is_a_413_by_its_length(client):
     response = post(client, b'{"name": "' + b"x" * 1024 * 1024 + b'"}')
     assert response.status_code == 413
     assert response.json["code"] == "body_too_large"
 
 
-def test_a_body_over_the_limit_is_a_413_without_a_length(client):
+def test_attack_56_a_body_over_the_limit_is_a_413_without_a_length(client):
     stream = io.BytesIO(b'{"name": "' + b"x" * 1024 * 1024 + b'"}')
     response = client.post(
         "/api/probe",
@@ -143,7 +143,7 @@ def test_a_body_in_chunks_is_read(client):
     assert response.json == {"read": {"count": "3"}}
 
 
-def test_two_lengths_are_refused_and_the_connection_closed(client):
+def test_attack_94_two_lengths_are_refused_and_the_connection_closed(client):
     response = client.post(
         "/api/probe",
         data=b'{"count": 3}',
@@ -220,7 +220,7 @@ def test_a_fault_deep_inside_is_named_with_its_path(client):
     assert response.json["detail"].startswith("Correct 2 fields.")
 
 
-def test_an_unknown_field_is_refused_by_name(client):
+def test_attack_37_an_unknown_field_is_refused_by_name(client):
     response = client.post("/api/probe", json={"role": "admin"})
     assert response.status_code == 400
     assert response.json["errors"] == [{"field": "role", "message": "There is no such field."}]
@@ -230,13 +230,13 @@ def test_an_unknown_query_parameter_is_ignored(client):
     assert client.get("/api/probe?word=a&utm_source=b").json == {"word": "a"}
 
 
-def test_a_query_parameter_given_twice_is_refused(client):
+def test_attack_55_a_query_parameter_given_twice_is_refused(client):
     response = client.get("/api/probe?word=a&word=b")
     assert response.status_code == 400
     assert response.json["errors"] == [{"field": "word", "message": "Give word once."}]
 
 
-def test_the_body_of_a_get_is_ignored(client):
+def test_attack_55_the_body_of_a_get_is_ignored(client):
     response = client.get("/api/probe?word=a", data=b"{", content_type="application/json")
     assert response.json == {"word": "a"}
 

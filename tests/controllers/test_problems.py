@@ -33,7 +33,7 @@ def assert_problem(response, status, code):
 
 
 @pytest.mark.parametrize("path", ["/api/nothing", "/api", "/orders/x/y", "/users/x/y", "/mpesa/x"])
-def test_an_unknown_address_of_the_api_is_a_404_problem(client, path):
+def test_attack_101_an_unknown_address_of_the_api_is_a_404_problem(client, path):
     assert_problem(client.get(path), 404, "not_found")
 
 
@@ -45,7 +45,7 @@ def test_an_unknown_address_elsewhere_is_a_small_page(client):
     assert len(response.data) < 2000
 
 
-def test_a_wrong_method_is_a_405_that_names_the_right_ones(client):
+def test_attack_101_a_wrong_method_is_a_405_that_names_the_right_ones(client):
     response = client.delete("/api/probe")
     assert_problem(response, 405, "method_not_allowed")
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
@@ -75,7 +75,7 @@ def test_a_bad_token_gets_a_401_that_says_so(client):
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="sokoni", error="invalid_token"'
 
 
-def test_a_bug_is_a_500_that_tells_nothing_and_a_traceback_in_the_log(client, capsys):
+def test_attack_101_a_bug_is_a_500_that_tells_nothing_and_a_traceback_in_the_log(client, capsys):
     response = client.get("/api/probe/bug")
     assert_problem(response, 500, "internal")
     assert b"ZeroDivision" not in response.data

@@ -87,7 +87,7 @@ def test_a_callback_with_a_wrong_secret_is_not_there(story, secret):
     assert shop.facts(purchase) == before
 
 
-def test_no_log_holds_a_phone_number_or_the_secret_of_a_callback_address(story):
+def test_attack_100_no_log_holds_a_phone_number_or_the_secret_of_a_callback_address(story):
     shop = story.shop
     addresses = {one["url"] for one in shop.simulate("GET", "/deliveries")["deliveries"]}
     secrets = {url.rpartition(".")[2] for url in addresses}

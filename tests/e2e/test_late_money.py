@@ -76,7 +76,7 @@ def pay_again(shop, first) -> Purchase:
     return second
 
 
-def test_late_money_takes_the_stock_again_if_it_is_there(late):
+def test_attack_83_late_money_takes_the_stock_again_if_it_is_there(late):
     between, facts = late.between["expired"], late.facts["expired"]
     assert between.order["status"] == "expired"
     assert (between.available, between.on_hand, between.reserved) == (STOCK, STOCK, 0)
@@ -101,7 +101,7 @@ def test_late_money_for_what_is_sold_out_is_owed_back(late):
     assert facts.notifications == ["payment_failed", "order_expired", "refund_due"]
 
 
-def test_money_for_a_cancelled_order_is_owed_back(late):
+def test_attack_83_money_for_a_cancelled_order_is_owed_back(late):
     between, facts = late.between["cancelled"], late.facts["cancelled"]
     assert between.order["status"] == "cancelled"
     assert between.transaction["status"] == "pending"

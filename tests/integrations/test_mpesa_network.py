@@ -157,7 +157,7 @@ def test_no_log_holds_a_token_or_a_key(serve, connect, caplog):
         assert secret not in caplog.text
 
 
-def test_an_oversize_body_is_not_read_to_its_end(serve, connect):
+def test_attack_103_an_oversize_body_is_not_read_to_its_end(serve, connect):
     sent = []
 
     def behave(server, connection):
@@ -178,7 +178,7 @@ def test_an_oversize_body_is_not_read_to_its_end(serve, connect):
         ("deflate", zlib.compress(b" " * 50_000_000)),
     ],
 )
-def test_a_compression_bomb_does_not_unfold(serve, connect, encoding, bomb):
+def test_attack_103_a_compression_bomb_does_not_unfold(serve, connect, encoding, bomb):
     def behave(server, connection):
         read_request(connection)
         send_response(connection, "200 OK", bomb, f"Content-Encoding: {encoding}")
@@ -220,7 +220,7 @@ def test_broken_compression_leaves_the_outcome_open(serve, connect):
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Again", "308 There"])
-def test_a_redirect_is_not_followed(serve, connect, status):
+def test_attack_103_a_redirect_is_not_followed(serve, connect, status):
     def behave(server, connection):
         read_request(connection)
         send_response(connection, status, SOUND, f"Location: {server.url}/elsewhere")
@@ -323,7 +323,7 @@ def serve_tls(serve, certificate, behave):
     return serve(behave_in_tls).url.replace("http://", "https://")
 
 
-def test_a_strangers_certificate_gets_no_request(serve, connect, strangers_certificate):
+def test_attack_103_a_strangers_certificate_gets_no_request(serve, connect, strangers_certificate):
     received = []
     url = serve_tls(
         serve, strangers_certificate, lambda _server, tls: received.append(tls.recv(65536))
