@@ -13,7 +13,6 @@ than no limit, and than a shop that is closed.
 """
 
 import hashlib
-import ipaddress
 import math
 import re
 import threading
@@ -34,6 +33,7 @@ from redis.retry import Retry
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import TooManyRequests
 
+from app.utils.address import subscriber_of
 from app.utils.token import BadToken, TokenKind, read_token
 
 FALLBACK_SECONDS = 10
@@ -209,13 +209,7 @@ def limit_of(name: str) -> Callable[[], str]:
 
 def by_address() -> str:
     """The caller's address; of IPv6 the half that a network is given, or one caller has 2^64."""
-    try:
-        address = ipaddress.ip_address(request.remote_addr or "")
-    except ValueError:
-        return "address:unknown"
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return f"address:{ipaddress.ip_network((address, 64), strict=False)}"
-    return f"address:{getattr(address, 'ipv4_mapped', None) or address}"
+    return f"address:{subscriber_of(request.remote_addr) or 'unknown'}"
 
 
 def by_user() -> str:
