@@ -56,9 +56,9 @@ def visible_orders(actor: Actor) -> ColumnElement[bool]:
     return own | _sells_in_order(actor) if actor.may_sell else own
 
 
-def payable_orders(actor: Actor) -> ColumnElement[bool]:
-    """A condition on Order: only its owner asks a phone to pay for it."""
-    return Order.user_id == actor.user_id
+def may_pay_for(actor: Actor, order: Order) -> bool:
+    """Only its buyer has a phone asked to pay, not even an admin."""
+    return order.user_id == actor.user_id
 
 
 def cancellable_orders(actor: Actor) -> ColumnElement[bool]:

@@ -136,8 +136,3 @@ def make_receipt(dice: Random, moment: datetime) -> str:
 def print_moment(moment: datetime) -> str:
     """YYYYMMDDHHmmss, as TransactionDate has it."""
     return f"{moment:%Y%m%d%H%M%S}"
-
-
-def mask_phone(phone: str) -> str:
-    """Keep what a person recognises their own number by: 2547****678."""
-    return f"{phone[:4]}****{phone[-3:]}"

@@ -266,14 +266,6 @@ def take_page(data: dict[str, Any]) -> PageRequest:
     )
 
 
-class PageQuery(ListQuery):
-    """A list without filters: loads into a PageRequest."""
-
-    @ma.post_load
-    def _page(self, data: dict[str, Any], **_kwargs: Any) -> PageRequest:
-        return take_page(data)
-
-
 class PageInfo(Schema):
     """Where a page stands in its list."""
 

@@ -17,7 +17,7 @@ from app.models import (
     PaymentState,
     User,
 )
-from app.policies import Actor
+from app.policies import Actor, may_pay_for
 from app.services.move_order import live_attempt_of, lock_visible_order
 from app.services.paces import lock_pace
 from app.services.read_orders import due_shillings, money_of
@@ -64,7 +64,7 @@ def request_payment(
     InvalidInput without a phone, TooManyRequests when that phone was rung too often.
     """
     order = lock_visible_order(session, actor, ask.order_id)  # a second tap waits here
-    if order.user_id != actor.user_id:
+    if not may_pay_for(actor, order):
         raise Forbidden("Only its buyer pays for an order.")
     _refuse_unpayable(session, order, now)
     msisdn = ask.msisdn or order.phone_number or _phone_of(session, actor)
