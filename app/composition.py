@@ -7,8 +7,8 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Config
+from app.context import WORK
 from app.controllers import register_controllers
-from app.controllers.context import WORK
 from app.controllers.converters import IdConverter
 from app.controllers.rate_counters import build_limits
 from app.db import EXTENSION

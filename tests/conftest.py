@@ -7,7 +7,7 @@ import pytest
 
 from app import create_app, schema_migrations
 from app.config import Config
-from app.controllers.context import WORK
+from app.context import WORK
 from app.db import EXTENSION, Database
 from app.jobs.work import Work
 from app.models import Base

@@ -4,9 +4,8 @@ from typing import Any
 
 from flask import request
 
+from app.context import current_work, now
 from app.controllers.blueprint import Blueprint
-from app.controllers.context import current_work, now
-from app.controllers.sign_in_limits import limit_registrations, limit_sign_ins
 from app.db import transaction
 from app.jobs.accounts import create_user
 from app.jobs.sign_in import SignIn, renew_sign_in, sign_in
@@ -27,6 +26,7 @@ from app.security import (
     require_user,
 )
 from app.services.users import Credentials, NewUser, end_session, end_sessions_of
+from app.sign_in_limits import limit_registrations, limit_sign_ins
 from app.utils.token import make_tokens
 
 auth = Blueprint("auth", __name__, description="Accounts, and signing in to them.")

@@ -3,8 +3,8 @@
 from flask import Response, jsonify, request
 from sqlalchemy.orm import Session
 
+from app.context import now
 from app.controllers.blueprint import Blueprint
-from app.controllers.context import now
 from app.controllers.entity_tags import public_answer
 from app.controllers.idempotency import Answer, run_once
 from app.controllers.paging import page_response

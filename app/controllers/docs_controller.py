@@ -4,7 +4,7 @@ import flask
 from flask import Response, current_app, render_template
 
 from app.config import MpesaEnv
-from app.controllers.context import current_config
+from app.context import current_config
 from app.controllers.docs_chapters import chapters_of, prose
 from app.controllers.entity_tags import public_answer
 from app.controllers.openapi import PARAMETERS, openapi_document

@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.controllers.context import now
+from app.context import now
 from app.db import transaction
 from app.errors import Conflict, InvalidInput, Unprocessable
 from app.models import IdempotencyKey

@@ -5,11 +5,12 @@ from typing import Any
 from flask import Response
 from sqlalchemy.orm import Session
 
+from app.context import current_config, current_work, now
 from app.controllers.blueprint import Blueprint
-from app.controllers.context import current_config, current_work, now
 from app.controllers.idempotency import Answer, run_once
 from app.controllers.paging import page_response
 from app.db import reading
+from app.jobs.rules import order_rules
 from app.models import OrderStatus
 from app.policies import Role
 from app.schemas.base import page_of
@@ -17,7 +18,7 @@ from app.schemas.order import FulfilSchema, OrderQuery, OrderSchema, PlaceOrderS
 from app.schemas.problem import ProblemSchema
 from app.security import current_actor, require_role, require_user
 from app.services.move_order import cancel_order, fulfil_order
-from app.services.place_order import OrderRequest, OrderRules, place_order
+from app.services.place_order import OrderRequest, place_order
 from app.services.read_orders import find_order, list_orders
 from app.utils.failpoints import failpoint
 
@@ -37,7 +38,7 @@ def create_order(ask: OrderRequest) -> Response:
     placed: list[int] = []
 
     def place(session: Session) -> Answer:
-        order = place_order(session, current_actor(), ask, _rules(), now())
+        order = place_order(session, current_actor(), ask, order_rules(current_config()), now())
         placed.append(order.id)
         return _answer(session, order.id, status=201)
 
@@ -101,12 +102,3 @@ def _answer(session: Session, order_id: int, status: int = 200) -> Answer:
     view = find_order(session, current_actor(), order_id)
     location = f"/api/orders/{order_id}" if status == 201 else None  # noqa: PLR2004 - Created
     return Answer(status, dict(OrderSchema().dump(view)), location)
-
-
-def _rules() -> OrderRules:
-    config = current_config()
-    return OrderRules(
-        expiry_seconds=config.order_expiry_seconds,
-        max_open_orders=config.max_open_orders,
-        max_amount_shillings=config.mpesa_max_amount_shillings,
-    )

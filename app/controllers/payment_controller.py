@@ -8,8 +8,8 @@ import structlog
 from flask import Response, jsonify, request
 from sqlalchemy.orm import Session
 
+from app.context import current_config, current_work, now
 from app.controllers.blueprint import Blueprint
-from app.controllers.context import current_config, current_work, now
 from app.controllers.idempotency import Answer, run_in_phases
 from app.controllers.paging import page_response
 from app.db import reading, transaction
@@ -17,6 +17,7 @@ from app.errors import AppError, BadGateway, Conflict, NotFound, Unavailable
 from app.integrations.mpesa import MpesaPhoneBusy
 from app.jobs.process_message import process_message
 from app.jobs.push import push_now
+from app.jobs.rules import payment_rules
 from app.jobs.work import Work
 from app.models import LIVE_STATES, InboxSource, Payment
 from app.ports import GatewayError
@@ -32,7 +33,7 @@ from app.schemas.problem import ProblemSchema
 from app.security import current_actor, public, require_user
 from app.services.inbox import MAX_BODY_BYTES, ReceivedMessage, find_payment_by_secret, keep_message
 from app.services.read_payments import find_payment, list_payments
-from app.services.request_payment import PaymentRequest, PaymentRules, request_payment
+from app.services.request_payment import PaymentRequest, request_payment
 from app.utils.callback_secret import CallbackSecret, split_callback_token
 from app.utils.failpoints import failpoint
 from app.utils.limiter import by_address, spend
@@ -68,7 +69,9 @@ def stk_push(ask: PaymentRequest) -> Response:
     secret = CallbackSecret.new()
 
     def begin(session: Session) -> int:
-        return request_payment(session, actor, ask, secret, _rules(), now()).id
+        return request_payment(
+            session, actor, ask, secret, payment_rules(current_config()), now()
+        ).id
 
     def push(payment_id: int) -> None:
         refusal = push_now(work, payment_id, secret)
@@ -198,13 +201,3 @@ def _refusal_for_people(refusal: GatewayError, payment_id: int) -> AppError:
             transaction_id=payment_id,
         )
     return BadGateway(detail, transaction_id=payment_id)
-
-
-def _rules() -> PaymentRules:
-    config = current_config()
-    return PaymentRules(
-        max_amount_shillings=config.mpesa_max_amount_shillings,
-        prompts_per_phone_10_minutes=config.prompts_per_phone_10_minutes,
-        prompts_per_phone_day=config.prompts_per_phone_day,
-        first_check_seconds=config.mpesa_query_schedule_seconds[0],
-    )

@@ -2,10 +2,9 @@
 
 from flask import Response
 
+from app.context import current_work, now
 from app.controllers.blueprint import Blueprint
-from app.controllers.context import current_work, now
 from app.controllers.paging import page_response
-from app.controllers.sign_in_limits import limit_password_changes, limit_registrations
 from app.db import reading, transaction
 from app.jobs.accounts import create_user, update_profile
 from app.models import User
@@ -37,6 +36,7 @@ from app.services.users import (
     find_user,
     list_users,
 )
+from app.sign_in_limits import limit_password_changes, limit_registrations
 from app.utils.json_provider import json_response
 
 users = Blueprint("users", __name__, description="Profiles, and what admins do with accounts.")

@@ -4,8 +4,8 @@ import flask
 import marshmallow as ma
 from sqlalchemy import select
 
+from app.context import now
 from app.controllers.blueprint import Blueprint
-from app.controllers.context import now
 from app.controllers.idempotency import Answer, run_in_phases, run_once
 from app.errors import BadGateway, Conflict, Unavailable
 from app.models import Category

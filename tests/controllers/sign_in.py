@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from flask import Flask
 
-from app.controllers.context import now
+from app.context import now
 from app.db import transaction
 from app.models import LoginSession, User
 from app.utils.token import make_tokens, new_opaque_id

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.controllers.context import WORK
+from app.context import WORK
 from app.policies import Role
 from app.services.audit import audit
 from tests.controllers.callers import is_refused

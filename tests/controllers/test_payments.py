@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
+from app.context import WORK
 from app.controllers import payment_controller
-from app.controllers.context import WORK
 from app.integrations.mpesa import (
     MpesaBusy,
     MpesaMisconfigured,

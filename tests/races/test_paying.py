@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 from sqlalchemy import func, select
 
-from app.controllers.context import WORK
+from app.context import WORK
 from app.integrations.mpesa import MpesaMisconfigured
 from app.jobs.check_payment import check_due_payments
 from app.jobs.expire_orders import expire_due_orders

@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 from flask import Response, g, request
 from flask_limiter import RequestLimit
 
-from app.controllers.context import now
+from app.context import now
 from app.db import reading
 from app.errors import TooManyRequests
 from app.security import current_actor

@@ -1,4 +1,4 @@
-"""What a controller may ask of the app that it runs in."""
+"""What a view may ask of the app that it runs in."""
 
 from dataclasses import replace
 from datetime import datetime

@@ -1,0 +1,22 @@
+"""The settings that services go by, in their own terms."""
+
+from app.config import Config
+from app.services.place_order import OrderRules
+from app.services.request_payment import PaymentRules
+
+
+def order_rules(config: Config) -> OrderRules:
+    return OrderRules(
+        expiry_seconds=config.order_expiry_seconds,
+        max_open_orders=config.max_open_orders,
+        max_amount_shillings=config.mpesa_max_amount_shillings,
+    )
+
+
+def payment_rules(config: Config) -> PaymentRules:
+    return PaymentRules(
+        max_amount_shillings=config.mpesa_max_amount_shillings,
+        prompts_per_phone_10_minutes=config.prompts_per_phone_10_minutes,
+        prompts_per_phone_day=config.prompts_per_phone_day,
+        first_check_seconds=config.mpesa_query_schedule_seconds[0],
+    )
