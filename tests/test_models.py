@@ -28,6 +28,19 @@ def shop(session):
         ),
         {"body": b"", "no": False, "now": NOW.isoformat()},
     )
+    session.execute(
+        text(
+            "INSERT INTO comments (product_id, user_id, body, created_at)"
+            " SELECT id, seller_id, 'Warm', created_at FROM products"
+        )
+    )
+    session.execute(
+        text(
+            "INSERT INTO tasks (kind, title, description, status, priority, created_at, updated_at)"
+            " VALUES ('manual', 'Pack', '', 'todo', 'low', :now, :now)"
+        ),
+        {"now": NOW.isoformat()},
+    )
     session.execute(text("INSERT INTO rate_counters (key, hits, expires_at) VALUES ('k', 1, 0)"))
     session.execute(
         text(
@@ -62,6 +75,9 @@ WHOLE = {
     ("products", "reserved"): (0, MAX_STOCK),
     ("products", "low_stock_threshold"): (0, MAX_STOCK),
     ("products", "version"): (1, MAX_COUNT),
+    ("products", "rating_sum"): (0, MAX_COUNT),
+    ("products", "rating_count"): (0, MAX_COUNT),
+    ("comments", "rating"): (1, 5),
     ("categories", "position"): (-MAX_COUNT, MAX_COUNT),
     ("orders", "total_cents"): (1, MAX_CENTS),
     ("order_lines", "quantity"): (1, MAX_STOCK),
@@ -114,6 +130,9 @@ STATES = {
     ("ledger_entries", "account"),
     ("callback_inbox", "source"),
     ("users", "role"),
+    ("tasks", "status"),
+    ("tasks", "kind"),
+    ("tasks", "priority"),
 }
 
 

@@ -1,6 +1,7 @@
 """Every table, in one import."""
 
 from app.models.base import Base
+from app.models.comment import Comment
 from app.models.infrastructure import IdempotencyKey, Pace, RateCounter, SharedToken
 from app.models.item import Category, Product
 from app.models.ledger import Account, LedgerEntry, LedgerEvent, LedgerEventKind
@@ -17,7 +18,7 @@ from app.models.payment import (
     PaymentState,
 )
 from app.models.stock import MovementKind, Reservation, ReservationState, StockMovement
-from app.models.task import Task, TaskKind, TaskStatus
+from app.models.task import Task, TaskKind, TaskPriority, TaskStatus
 from app.models.user import LoginSession, User
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Account",
     "Base",
     "Category",
+    "Comment",
     "IdempotencyKey",
     "InboxMessage",
     "InboxSource",
@@ -53,6 +55,7 @@ __all__ = [
     "StockMovement",
     "Task",
     "TaskKind",
+    "TaskPriority",
     "TaskStatus",
     "User",
 ]

@@ -43,6 +43,8 @@ class Product(Base):
 
     ``version`` grows with every change that a reader can see, stock included: the ETag is made of
     it. A deleted product keeps its row, because orders name it.
+
+    ``rating_sum`` and ``rating_count`` sum up its comments: each user's latest rating, once.
     """
 
     __tablename__ = "products"
@@ -52,6 +54,8 @@ class Product(Base):
         whole("reserved", 0, MAX_STOCK),
         whole("low_stock_threshold", 0, MAX_STOCK),
         whole("version", 1, MAX_COUNT),
+        whole("rating_sum", 0, MAX_COUNT),
+        whole("rating_count", 0, MAX_COUNT),
         CheckConstraint("reserved <= on_hand", name="reserved_is_on_hand"),
         UniqueConstraint("seller_id", "sku"),
         Index("ix_products_category_id_id", "category_id", "id"),
@@ -72,6 +76,8 @@ class Product(Base):
     reserved: Mapped[Quantity] = mapped_column(default=0)
     low_stock_threshold: Mapped[Quantity | None]
     version: Mapped[Quantity] = mapped_column(default=1)
+    rating_sum: Mapped[Quantity] = mapped_column(default=0)
+    rating_count: Mapped[Quantity] = mapped_column(default=0)
     created_at: Mapped[When]
     updated_at: Mapped[When]
     deleted_at: Mapped[datetime | None] = mapped_column(Moment)
@@ -81,3 +87,10 @@ class Product(Base):
     @property
     def available(self) -> int:
         return self.on_hand - self.reserved
+
+    @property
+    def rating_average(self) -> float | None:
+        """With one decimal, halves rounded up; None before the first rating."""
+        if not self.rating_count:
+            return None
+        return (20 * self.rating_sum + self.rating_count) // (2 * self.rating_count) / 10

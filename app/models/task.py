@@ -13,6 +13,12 @@ class TaskStatus(StrEnum):
     DONE = "done"
 
 
+class TaskPriority(StrEnum):
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 class TaskKind(StrEnum):
     """MANUAL is a person's own; the others are filed by the shop where only a person can decide."""
 
@@ -30,12 +36,16 @@ class TaskKind(StrEnum):
 
 
 class Task(Base):
-    """Something to do. ``dedupe_key`` keeps the shop from filing the same matter twice."""
+    """Something to do. ``dedupe_key`` keeps the shop from filing the same matter twice.
+
+    A task of a person has that person as its owner; what the shop filed belongs to nobody.
+    """
 
     __tablename__ = "tasks"
     __table_args__ = table(
         one_of("status", TaskStatus),
         one_of("kind", TaskKind),
+        one_of("priority", TaskPriority),
         Index("ix_tasks_owner_id_id", "owner_id", "id"),
         Index("ix_tasks_assignee_id_id", "assignee_id", "id"),
         Index("ix_tasks_order_id", "order_id"),
@@ -47,7 +57,7 @@ class Task(Base):
     title: Mapped[str] = mapped_column(String(200))
     description: Mapped[str] = mapped_column(Text, default="")
     status: Mapped[Code] = mapped_column(default=TaskStatus.TODO)
-    priority: Mapped[str] = mapped_column(String(10), default="normal")
+    priority: Mapped[str] = mapped_column(String(10), default=TaskPriority.NORMAL)
     due_at: Mapped[datetime | None] = mapped_column(Moment)
     owner_id: Mapped[int | None] = refers_to("users.id")
     assignee_id: Mapped[int | None] = refers_to("users.id")
