@@ -22,6 +22,7 @@ from app.utils.http import init_http
 from app.utils.json_provider import OrjsonProvider
 from app.utils.limiter import init_limiter
 from app.utils.logs import configure_logging, init_access_log
+from app.web import register_pages
 
 MAX_BODY_BYTES = 1024 * 1024
 _LAPTOP_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -59,6 +60,7 @@ def compose(config: Config, ports: Ports | None) -> Flask:
     init_limiter(app, build_limits(config, lambda: app.extensions[EXTENSION], work.ports.clock))
     app.url_map.converters["id"] = IdConverter
     register_controllers(app, _build_api(app))
+    register_pages(app, config)
     return app
 
 

@@ -51,6 +51,8 @@ class Config:
     secret_key: str = field(repr=False)
     jwt_secret_key: str = field(repr=False)
     database_url: str = field(repr=False)
+    shop_name: str
+    shop_contact: str
     public_url: str
     host: str
     port: int
@@ -83,6 +85,11 @@ class Config:
 
     queue_url: str = field(repr=False)
     sweep_seconds: float
+
+    media_url: str = field(repr=False)
+    max_picture_bytes: int
+    pictures_per_day: int
+    picture_decoders: int
 
     order_expiry_seconds: int
     max_open_orders: int
@@ -219,6 +226,8 @@ def _read(read: _Reader) -> Config:
         secret_key=read.text("SECRET_KEY"),
         jwt_secret_key=read.text("JWT_SECRET_KEY"),
         database_url=_psycopg(read.text("DATABASE_URL", "sqlite:///instance/sokoni.db")),
+        shop_name=read.text("SHOP_NAME", "Sokoni"),
+        shop_contact=read.text("SHOP_CONTACT", ""),
         public_url=public_url,
         host=read.text("HOST", "127.0.0.1"),
         port=port,
@@ -248,6 +257,10 @@ def _read(read: _Reader) -> Config:
         prompts_per_phone_day=read.whole("PROMPTS_PER_PHONE_DAY", 10, minimum=1),
         queue_url=read.text("QUEUE_URL", "sqlite:///instance/queue.db"),
         sweep_seconds=read.number("SWEEP_SECONDS", 15, minimum=0.05),
+        media_url=read.text("MEDIA_URL", "instance/media"),
+        max_picture_bytes=read.whole("MAX_PICTURE_BYTES", 6 * 1024 * 1024, minimum=1024),
+        pictures_per_day=read.whole("PICTURES_PER_DAY", 200, minimum=1),
+        picture_decoders=read.whole("PICTURE_DECODERS", 2, minimum=1),
         order_expiry_seconds=read.whole("ORDER_EXPIRY_SECONDS", 900, minimum=1),
         max_open_orders=read.whole("MAX_OPEN_ORDERS", 50, minimum=1),
         mpesa_env=mpesa_env,
@@ -304,6 +317,8 @@ def _malformed(config: Config) -> list[str]:
         faults.append(f"LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
     if not config.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
         faults.append("DATABASE_URL must start with sqlite:/// or postgresql://.")
+    if not _is_media_url(config.media_url):
+        faults.append("MEDIA_URL must be a folder, file:///folder or s3://bucket/prefix.")
     if config.log_format not in {"json", "console"}:
         faults.append("LOG_FORMAT must be json or console.")
     if not (config.mpesa_shortcode.isdecimal() and 5 <= len(config.mpesa_shortcode) <= 7):  # noqa: PLR2004 - Safaricom's own bounds
@@ -351,6 +366,9 @@ def _unsafe_in_production(config: Config) -> list[str]:
         and not config.allow_sqlite_with_workers,
         "RATE_LIMIT_STORAGE_URL=memory:// counts in each process alone: use database:// or"
         " redis://.": config.rate_limit_storage_url.startswith("memory"),
+        "MEDIA_URL=memory:// forgets every picture: use a folder or s3://.": (
+            config.media_url.startswith("memory:")
+        ),
         "RATE_LIMITS_ENABLED must be on.": not config.rate_limits_enabled,
         "PASSWORD_HASH_METHOD must be scrypt with N of 32768 or more.": not _is_strong_hash(
             config.password_hash_method
@@ -371,6 +389,22 @@ def _is_web_address(url: str) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def _is_media_url(url: str) -> bool:
+    if "://" not in url:
+        return True
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    has_host = bool(parts.hostname)
+    match parts.scheme:
+        case "s3":
+            return has_host
+        case "file":
+            return not has_host and len(parts.path) > 1
+    return parts.scheme == "memory"
 
 
 def _is_local(url: str) -> bool:

@@ -64,7 +64,7 @@ def init_security(app: Flask, config: Config, clock: Clock) -> None:
 
 def public(view: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Anyone may call this view; it may ask for optional_actor()."""
-    return _marked(view, PUBLIC)
+    return marked(view, PUBLIC)
 
 
 def require_user(view: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -75,7 +75,7 @@ def require_user(view: Callable[Parameters, Result]) -> Callable[Parameters, Res
         current_actor()
         return view(*args, **kwargs)
 
-    return _marked(guarded, SIGNED_IN)
+    return marked(guarded, SIGNED_IN)
 
 
 def require_role(
@@ -90,7 +90,7 @@ def require_role(
                 raise Forbidden("Your account does not have the role that this needs.")
             return view(*args, **kwargs)
 
-        return _marked(guarded, Guard(signed_in=True, roles=frozenset(roles)))
+        return marked(guarded, Guard(signed_in=True, roles=frozenset(roles)))
 
     return guard
 
@@ -103,7 +103,7 @@ def require_refresh_token(view: Callable[Parameters, Result]) -> Callable[Parame
         current_refresh_claims()
         return view(*args, **kwargs)
 
-    return _marked(guarded, SIGNED_IN)
+    return marked(guarded, SIGNED_IN)
 
 
 def current_refresh_claims() -> Claims:
@@ -131,9 +131,16 @@ def current_sign_in() -> SignedIn:
     """The caller and their session: one query a request, however often it is asked for."""
     found: SignedIn | None = request.environ.get(_SIGNED_IN)
     if found is None:
-        found = _sign_in_of(_claims_of_request(TokenKind.ACCESS))
-        request.environ[_SIGNED_IN] = found
+        found = sign_in_of(_claims_of_request(TokenKind.ACCESS))
+        if found is None:
+            raise _refusal()
+        remember_sign_in(found)
     return found
+
+
+def remember_sign_in(found: SignedIn) -> None:
+    """From here on this request is this caller's."""
+    request.environ[_SIGNED_IN] = found
 
 
 def _claims_of_request(kind: TokenKind) -> Claims:
@@ -150,20 +157,18 @@ def _claims_of_request(kind: TokenKind) -> Claims:
         raise _refusal() from error
 
 
-def _sign_in_of(claims: Claims) -> SignedIn:
+def sign_in_of(claims: Claims) -> SignedIn | None:
+    """Who a token names, if the sign-in behind it still stands. Raises Unavailable."""
     now = current_app.extensions[_CLOCK]()
     try:
         with reading() as session:
-            found = find_signed_in(session, claims.user_id, claims.session_id, now)
+            return find_signed_in(session, claims.user_id, claims.session_id, now)
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         # Not knowing whether a token was revoked is no reason to believe it.
         raise Unavailable(
             "Your sign-in cannot be checked right now. Try again in a moment.",
             retry_after_seconds=5,
         ) from error
-    if found is None:
-        raise _refusal()
-    return found
 
 
 def _refusal() -> Unauthenticated:
@@ -173,6 +178,6 @@ def _refusal() -> Unauthenticated:
     )
 
 
-def _marked(view: Callable[Parameters, Result], guard: Guard) -> Callable[Parameters, Result]:
+def marked(view: Callable[Parameters, Result], guard: Guard) -> Callable[Parameters, Result]:
     vars(view)["guard"] = guard
     return view

@@ -1,9 +1,8 @@
-"""The documentation for programs and for people, and the page at the front door."""
+"""The documentation, for programs and for people."""
 
 import flask
 from flask import Response, current_app, render_template
 
-from app.config import MpesaEnv
 from app.context import current_config
 from app.controllers.docs_chapters import chapters_of, prose
 from app.controllers.entity_tags import public_answer
@@ -54,12 +53,3 @@ def docs_page() -> Response:
     )
     return public_answer(Response(page))
 
-
-@docs.get("/")
-@public
-def landing() -> Response:
-    """What this is, and where to go from here."""
-    config = current_config()
-    simulated = config.mpesa_env is MpesaEnv.SIMULATOR
-    simulator_url = config.mpesa_base_url if simulated else None
-    return public_answer(Response(render_template("landing.html", simulator_url=simulator_url)))

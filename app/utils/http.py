@@ -24,7 +24,7 @@ API_SEGMENTS = frozenset(
 REQUEST_ID_HEADER = "X-Request-Id"
 API_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' https: data:;"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
     " font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'; manifest-src 'self'"
 )

@@ -38,6 +38,8 @@ _EXTENSION = "sokoni_token_clock"
 class TokenKind(StrEnum):
     ACCESS = "access"
     REFRESH = "refresh"
+    PAGE = "page"
+    """Lives in a browser's cookie: the API takes none, and pages take no other."""
 
 
 class BadToken(Exception):
@@ -134,6 +136,14 @@ def make_tokens(user_id: int, session_id: str, refresh_token_id: str) -> TokenPa
         ),
         expires_in_seconds=int(access_for.total_seconds()),
     )
+
+
+def make_page_token(user_id: int, session_id: str) -> str:
+    """A token for the cookie of one sign-in, good as long as the sign-in itself."""
+    good_for: timedelta = current_app.config["JWT_REFRESH_TOKEN_EXPIRES"]
+    claims = {**_claims(session_id, new_opaque_id(), good_for), "type": TokenKind.PAGE.value}
+    token: str = create_access_token(str(user_id), additional_claims=claims)
+    return token
 
 
 def read_token(encoded: str, kind: TokenKind) -> Claims:

@@ -13,9 +13,13 @@ from app.models import Order, OrderStatus
 from app.policies import Role
 from app.services.hold_stock import release_stock
 from app.services.move_order import move_order
+from app.web import BLUEPRINTS
 from tests.controllers.sign_in import sign_in
 from tests.core import after, ask_to_pay, buy, database_snapshot, pay
 from tests.factories import make_category, make_product, make_user
+
+PAGES = frozenset(blueprint.name for blueprint in BLUEPRINTS)
+"""Pages know callers by a cookie, and have a matrix of their own."""
 
 IDENTITIES = ("anonymous", "owner", "stranger", "seller", "other_seller", "admin", "suspended")
 
@@ -120,7 +124,6 @@ ENTRIES = [
     *_catalogue("/products"),
     *_aliased("/api"),
     *_aliased(""),
-    Entry("GET", "/", _everybody(200)),
     Entry("GET", "/docs", _everybody(200)),
     Entry("GET", "/healthz", _everybody(200)),
     Entry("GET", "/readyz", _everybody(200)),
@@ -264,7 +267,7 @@ def test_attack_33_a_route_without_an_entry_fails(app):
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}
-        if rule.endpoint != "static"
+        if rule.endpoint != "static" and rule.endpoint.partition(".")[0] not in PAGES
     }
     assert served - covered == set()
     assert covered - served == set()

@@ -1,0 +1,75 @@
+"""English and Swahili. The English sentence is the key; translations/ holds the Swahili ones.
+
+A language is chosen by the buttons at the foot of each page (a cookie remembers it), otherwise by
+what the browser asks for.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from babel.messages.pofile import read_po
+from flask import Flask, g, has_request_context, request
+
+LANGUAGES = {"en": "English", "sw": "Kiswahili"}
+DEFAULT_LANGUAGE = "en"
+COOKIE = "sokoni_language"
+_HERE = Path(__file__).parent / "translations"
+
+Translations = dict[str, tuple[str, str]]
+"""A message, with its plural's translation; the two are one where there is no plural."""
+
+
+def init_language(app: Flask) -> None:
+    """Let templates say ``_("…")`` and ``{% trans %}``."""
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
+        gettext, ngettext, newstyle=True
+    )
+
+
+def choose_language() -> str:
+    """The language of the page that is being made."""
+    if not has_request_context():
+        return DEFAULT_LANGUAGE
+    if "language" not in g:
+        wanted = request.cookies.get(COOKIE, "")
+        if wanted not in LANGUAGES:
+            wanted = request.accept_languages.best_match(list(LANGUAGES), DEFAULT_LANGUAGE)
+        g.language = wanted
+    return str(g.language)
+
+
+def gettext(message: str) -> str:
+    """The message in the language of the page; as it stands where nobody has translated it."""
+    if choose_language() == DEFAULT_LANGUAGE or not message:
+        return message
+    return translations(choose_language()).get(message, (message, message))[0]
+
+
+def ngettext(singular: str, plural: str, number: int) -> str:
+    if choose_language() == DEFAULT_LANGUAGE:
+        return singular if number == 1 else plural
+    one, many = translations(choose_language()).get(singular, (singular, plural))
+    return one if number == 1 else many
+
+
+def mark(message: str) -> str:
+    """Mark a sentence for translation where it is written; it is translated where it is shown."""
+    return message
+
+
+@cache
+def translations(language: str) -> Translations:
+    """Every translated message of a language."""
+    path = _HERE / language / "LC_MESSAGES" / "messages.po"
+    with path.open("rb") as file:
+        catalogue = read_po(file, locale=language)
+    found: Translations = {}
+    for entry in catalogue:
+        message, translated = entry.id, entry.string
+        if isinstance(message, str) and isinstance(translated, str) and translated:
+            found[message] = (translated, translated)
+        elif isinstance(message, tuple) and isinstance(translated, tuple) and all(translated):
+            found[message[0]] = (translated[0], translated[1])
+    found.pop("", None)  # the file's own header
+    return found
