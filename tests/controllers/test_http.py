@@ -1,5 +1,6 @@
 """Hosts, addresses, ids and headers: what holds for every answer."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -149,7 +150,7 @@ def test_behind_a_proxy_the_host_is_still_the_one_asked_for(make_client):
 @pytest.mark.parametrize("path", ["/", "/docs", "/nothing"])
 def test_pages_hold_nothing_that_the_policy_forbids(client, path):
     page = client.get(path).text
-    assert "<script" not in page
+    assert re.findall(r"<script(?! src=\"/static/)[^>]*>", page) == []
     assert " style=" not in page
     assert "<style" not in page
     assert " onclick" not in page
