@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, exists, select, true
 
-from app.models import Order, OrderLine, Payment, Product, User
+from app.models import Comment, Order, OrderLine, Payment, Product, Task, User
 
 
 class Role(StrEnum):
@@ -40,6 +40,11 @@ def may_edit_product(actor: Actor, product: Product) -> bool:
     return actor.is_admin or (actor.may_sell and product.seller_id == actor.user_id)
 
 
+def may_remove_comment(actor: Actor, comment: Comment, product: Product) -> bool:
+    """Its author, the seller of the product that it is about, and admins."""
+    return comment.user_id == actor.user_id or may_edit_product(actor, product)
+
+
 def _sells_in_order(actor: Actor) -> ColumnElement[bool]:
     return exists(
         select(OrderLine.id).where(
@@ -71,3 +76,20 @@ def fulfillable_orders(actor: Actor) -> ColumnElement[bool]:
 
 def visible_payments(actor: Actor) -> ColumnElement[bool]:
     return true() if actor.is_admin else Payment.user_id == actor.user_id
+
+
+def visible_tasks(actor: Actor) -> ColumnElement[bool]:
+    """A condition on Task: one's own, and those that one was given; an admin's all.
+
+    What the shop files belongs to nobody and so reaches an admin. A seller is not shown it for
+    being in the order: it is about the buyer's money, and the task that a buyer wrote about their
+    own order is the buyer's. An admin gives a seller what a seller should see.
+    """
+    if actor.is_admin:
+        return true()
+    return (Task.owner_id == actor.user_id) | (Task.assignee_id == actor.user_id)
+
+
+def owns_task(actor: Actor, task: Task) -> bool:
+    """An admin stands in for every owner."""
+    return actor.is_admin or task.owner_id == actor.user_id

@@ -95,8 +95,13 @@ _IMAGE_URL = {
 }
 _SKU = {"description": "The seller's own code, once in their shop.", "example": "SHOE-42"}
 _THRESHOLD = {
-    "description": "Tell the seller when fewer can be bought than this. Null: never.",
+    "description": "Tell the seller when no more than this many can be bought. Null: never.",
     "example": 3,
+}
+
+_RATING = {
+    "description": "From 1 to 5 with one decimal; the latest of each user. Null: none yet.",
+    "example": 4.3,
 }
 
 
@@ -121,6 +126,8 @@ class ProductSchema(Schema):
         metadata={"description": "The slug of its category.", "example": "shoes"},
     )
     image_url = ma.fields.String(required=True, allow_none=True, metadata=_IMAGE_URL)
+    rating_average = ma.fields.Float(required=True, allow_none=True, metadata=_RATING)
+    rating_count = ma.fields.Integer(required=True, metadata={"example": 12})
     seller_id = ma.fields.Integer(required=True, metadata={"example": 2})
     sku = ma.fields.String(required=True, allow_none=True, metadata=_SKU)
     created_at = Timestamp(required=True, metadata={"format": "date-time", "type": "string"})

@@ -12,16 +12,30 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.models import MovementKind, Product, Reservation, ReservationState, StockMovement
+from app.services.low_stock import Fall, tell_low_stock
 
 
 @dataclass(frozen=True, slots=True)
 class HeldProduct:
-    """A product at the moment when units of it were held."""
+    """A product at the moment when units of it were held, and how many can be bought now."""
 
     product_id: int
     seller_id: int
     name: str
     price_cents: int
+    low_stock_threshold: int | None
+    left: int
+
+
+_STANDING = (
+    Product.id,
+    Product.seller_id,
+    Product.name,
+    Product.price_cents,
+    Product.low_stock_threshold,
+    (Product.on_hand - Product.reserved).label("left"),
+)
+"""What a statement that changes a product's counts gives back: a HeldProduct."""
 
 
 def take_units(session: Session, wanted: Mapping[int, int]) -> dict[int, HeldProduct]:
@@ -41,11 +55,11 @@ def take_units(session: Session, wanted: Mapping[int, int]) -> dict[int, HeldPro
                 Product.on_hand - Product.reserved >= quantity,
             )
             .values(reserved=Product.reserved + quantity, version=Product.version + 1)
-            .returning(Product.seller_id, Product.name, Product.price_cents)
+            .returning(*_STANDING)
             .execution_options(synchronize_session=False)
         ).one_or_none()
         if row is not None:
-            taken[product_id] = HeldProduct(product_id, row.seller_id, row.name, row.price_cents)
+            taken[product_id] = HeldProduct(*row)
     return taken
 
 
@@ -64,6 +78,14 @@ def record_hold(session: Session, order_id: int, wanted: Mapping[int, int], now:
         )
         _record(session, order_id, product_id, MovementKind.HOLD, now, reserved=quantity)
     session.flush()
+
+
+def tell_of_falls(
+    session: Session, wanted: Mapping[int, int], held: Mapping[int, HeldProduct], now: datetime
+) -> None:
+    """Tell the sellers to whom the units taken leave few."""
+    for product_id, quantity in wanted.items():
+        _tell_if_low(session, held[product_id], quantity, now)
 
 
 def release_stock(session: Session, order_id: int, now: datetime) -> None:
@@ -109,7 +131,8 @@ def sell_again(session: Session, order_id: int, now: datetime) -> bool:
         .execution_options(synchronize_session=False)
     )
     for product_id, quantity in sorted(wanted.items()):
-        _move(session, product_id, on_hand=-quantity, reserved=0)
+        left = _move(session, product_id, on_hand=-quantity, reserved=0)
+        _tell_if_low(session, left, quantity, now)
         _record(session, order_id, product_id, MovementKind.LATE_SALE, now, on_hand=-quantity)
     session.flush()
     return True
@@ -143,8 +166,9 @@ def _end(
     return sorted((row.product_id, row.quantity) for row in ended)
 
 
-def _move(session: Session, product_id: int, *, on_hand: int, reserved: int) -> None:
-    session.execute(
+def _move(session: Session, product_id: int, *, on_hand: int, reserved: int) -> HeldProduct:
+    """Change the counts of a product; answers how it stands after that."""
+    row = session.execute(
         update(Product)
         .where(Product.id == product_id)
         .values(
@@ -152,7 +176,24 @@ def _move(session: Session, product_id: int, *, on_hand: int, reserved: int) -> 
             reserved=Product.reserved + reserved,
             version=Product.version + 1,
         )
+        .returning(*_STANDING)
         .execution_options(synchronize_session=False)
+    ).one()
+    return HeldProduct(*row)
+
+
+def _tell_if_low(session: Session, product: HeldProduct, taken: int, now: datetime) -> None:
+    tell_low_stock(
+        session,
+        Fall(
+            product_id=product.product_id,
+            seller_id=product.seller_id,
+            name=product.name,
+            threshold=product.low_stock_threshold,
+            before=product.left + taken,
+            left=product.left,
+        ),
+        now,
     )
 
 

@@ -49,7 +49,10 @@ class SortKey:
 
 
 def paginate(
-    session: Session, statement: Select[Any], keys: Sequence[SortKey], request: PageRequest
+    session: Session,
+    statement: Select[*tuple[Any, ...]],
+    keys: Sequence[SortKey],
+    request: PageRequest,
 ) -> Page[Any]:
     """The rows of ``statement`` after the cursor, in the order of ``keys``.
 
@@ -74,7 +77,7 @@ def paginate(
     )
 
 
-def _count(session: Session, statement: Select[Any]) -> int:
+def _count(session: Session, statement: Select[*tuple[Any, ...]]) -> int:
     inner = statement.order_by(None).subquery()
     return session.execute(select(func.count()).select_from(inner)).scalar_one()
 

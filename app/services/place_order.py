@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict, InvalidInput
 from app.models import Order, OrderLine, OrderStatus, Product, User
 from app.policies import Actor
-from app.services.hold_stock import HeldProduct, record_hold, take_units
+from app.services.hold_stock import HeldProduct, record_hold, take_units, tell_of_falls
 from app.services.records import record_order_event
 from app.utils.failpoints import failpoint
 from app.utils.money import CENTS_PER_SHILLING, cents_to_wire
@@ -80,6 +80,7 @@ def place_order(
     session.flush()
     _write_lines(session, order, wanted, held)
     record_hold(session, order.id, wanted, now)
+    tell_of_falls(session, wanted, held, now)
     record_order_event(session, order, None, now, actor_id=actor.user_id)
     session.flush()
     return order

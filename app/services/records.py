@@ -15,6 +15,7 @@ from app.models import (
     PaymentState,
     Task,
     TaskKind,
+    TaskPriority,
 )
 from app.services.insert_once import insert_once
 
@@ -75,11 +76,20 @@ def notify(
     body: str,
     now: datetime,
     order_id: int | None = None,
+    product_id: int | None = None,
+    task_id: int | None = None,
 ) -> None:
-    """Leave a plain message for one user."""
+    """Leave a plain message for one user, and say what it is about."""
     session.add(
         Notification(
-            user_id=user_id, kind=kind, title=title, body=body, order_id=order_id, created_at=now
+            user_id=user_id,
+            kind=kind,
+            title=title,
+            body=body,
+            order_id=order_id,
+            product_id=product_id,
+            task_id=task_id,
+            created_at=now,
         )
     )
 
@@ -120,7 +130,7 @@ def file_task(
             "kind": matter.kind,
             "title": matter.title,
             "description": matter.description,
-            "priority": "high",
+            "priority": TaskPriority.HIGH,
             "order_id": payment.order_id if payment else None,
             "payment_id": payment.id if payment else None,
             "dedupe_key": matter.dedupe_key,

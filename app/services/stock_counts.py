@@ -11,6 +11,7 @@ from app.errors import InvalidInput
 from app.models import MovementKind, Product, StockMovement
 from app.models.item import MAX_STOCK
 from app.policies import Actor
+from app.services.low_stock import Fall, tell_low_stock
 
 
 def receive_stock(
@@ -27,12 +28,22 @@ def set_available(
     """Make ``available`` what can be bought now: units that orders hold stay theirs, on top of it.
 
     The product must be locked by the caller, or a hold that happens meanwhile is not counted.
-    Answers whether anything changed.
+    Answers whether anything changed. Its seller is told if little is left then.
     """
+    before = product.available
     delta = available + product.reserved - product.on_hand
     if delta == 0:
         return False
     _move(session, actor, product, kind=MovementKind.ADJUSTMENT, on_hand_delta=delta, now=now)
+    fall = Fall(
+        product_id=product.id,
+        seller_id=product.seller_id,
+        name=product.name,
+        threshold=product.low_stock_threshold,
+        before=before,
+        left=available,
+    )
+    tell_low_stock(session, fall, now)
     return True
 
 
