@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, exists, select, true
 
-from app.models import Comment, Order, OrderLine, Payment, Product, Task, User
+from app.models import Comment, Notification, Order, OrderLine, Payment, Product, Task, User
 
 
 class Role(StrEnum):
@@ -93,3 +93,8 @@ def visible_tasks(actor: Actor) -> ColumnElement[bool]:
 def owns_task(actor: Actor, task: Task) -> bool:
     """An admin stands in for every owner."""
     return actor.is_admin or task.owner_id == actor.user_id
+
+
+def own_notifications(actor: Actor) -> ColumnElement[bool]:
+    """What was told to one person is nobody else's to read, not even an admin's."""
+    return Notification.user_id == actor.user_id

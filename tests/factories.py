@@ -7,7 +7,16 @@ from itertools import count
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
-from app.models import Category, MovementKind, Product, StockMovement, User
+from app.models import (
+    Category,
+    Comment,
+    MovementKind,
+    Notification,
+    Product,
+    StockMovement,
+    Task,
+    User,
+)
 from app.policies import Actor, Role
 
 PASSWORD = "Correct horse 12"
@@ -92,6 +101,53 @@ def make_product(
         )
         session.flush()
     return product
+
+
+def make_comment(session: Session, author: User, product: Product, **fields) -> Comment:
+    """A comment as a row: the product's rating is not summed up anew."""
+    comment = Comment(
+        **{
+            "product_id": product.id,
+            "user_id": author.id,
+            "body": f"Comment {next(_numbers)}",
+            "created_at": NOW,
+            **fields,
+        }
+    )
+    session.add(comment)
+    session.flush()
+    return comment
+
+
+def make_task(session: Session, owner: User | None, **fields) -> Task:
+    task = Task(
+        **{
+            "title": f"Task {next(_numbers)}",
+            "owner_id": owner.id if owner else None,
+            "created_at": NOW,
+            "updated_at": NOW,
+            **fields,
+        }
+    )
+    session.add(task)
+    session.flush()
+    return task
+
+
+def make_notification(session: Session, user: User, **fields) -> Notification:
+    notification = Notification(
+        **{
+            "user_id": user.id,
+            "kind": "order_paid",
+            "title": f"Notification {next(_numbers)}",
+            "body": "Thank you.",
+            "created_at": NOW,
+            **fields,
+        }
+    )
+    session.add(notification)
+    session.flush()
+    return notification
 
 
 def ids(rows: Sequence) -> list[int]:

@@ -6,11 +6,14 @@ from flask import Flask
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
 from app.controllers.category_controller import categories
+from app.controllers.comment_controller import comments
 from app.controllers.docs_controller import docs
 from app.controllers.health_controller import health
 from app.controllers.item_controller import items
+from app.controllers.notification_controller import notifications
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
+from app.controllers.task_controller import tasks
 from app.controllers.user_controller import users
 
 BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
@@ -20,6 +23,9 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (categories, False),
     (orders, True),
     (payments, True),
+    (comments, False),
+    (tasks, False),
+    (notifications, False),
 )
 """Each with whether its views answer at the root as well."""
 

@@ -4,7 +4,7 @@ Each entry names the statuses in the order of IDENTITIES. Every call finds targe
 that one identity's success does not spoil the next one's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pytest
 from sqlalchemy import select
@@ -16,7 +16,14 @@ from app.services.move_order import move_order
 from app.web import BLUEPRINTS
 from tests.controllers.sign_in import sign_in
 from tests.core import after, ask_to_pay, buy, database_snapshot, pay
-from tests.factories import make_category, make_product, make_user
+from tests.factories import (
+    make_category,
+    make_comment,
+    make_notification,
+    make_product,
+    make_task,
+    make_user,
+)
 
 PAGES = frozenset(blueprint.name for blueprint in BLUEPRINTS)
 """Pages know callers by a cookie, and have a matrix of their own."""
@@ -35,6 +42,9 @@ class Targets:
     payable_order: int
     paid_order: int
     payment: int
+    comment: int
+    task: int
+    notification: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,11 @@ def _its_seller(status: int) -> tuple[int, ...]:
     return (401, 403, 403, status, 403, status, 401)
 
 
+def _its_owner(status: int) -> tuple[int, ...]:
+    """Whose it is, and admins; nobody else learns that it exists."""
+    return (401, status, 404, 404, 404, status, 401)
+
+
 def _admin(status: int) -> tuple[int, ...]:
     return (401, 403, 403, 403, 403, status, 401)
 
@@ -73,6 +88,8 @@ CANCEL_ORDER = (401, 200, 404, 403, 404, 200, 401)
 FULFIL_ORDER = (401, 403, 403, 200, 404, 200, 401)
 PAY_ORDER = (401, 202, 404, 403, 404, 403, 401)
 READ_PAYMENT = (401, 200, 404, 404, 404, 200, 401)
+REMOVE_COMMENT = (401, 204, 403, 204, 403, 204, 401)
+READ_NOTIFICATION = (401, 204, 404, 404, 404, 404, 401)
 
 
 def _catalogue(prefix: str) -> list[Entry]:
@@ -147,6 +164,18 @@ ENTRIES = [
     Entry("PUT", "/api/profile", _signed_in(200), {}),
     Entry("PATCH", "/api/profile", _signed_in(200), {}),
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
+    Entry("GET", "/api/comments/{product}", _everybody(200)),
+    Entry("POST", "/api/comments", _signed_in(201), {"item_id": "{product}", "body": "Warm"}),
+    Entry("DELETE", "/api/comments/{comment}", REMOVE_COMMENT),
+    Entry("GET", "/api/tasks", _signed_in(200)),
+    Entry("POST", "/api/tasks", _signed_in(201), {"title": "Pack"}),
+    Entry("GET", "/api/tasks/{task}", _its_owner(200)),
+    Entry("PUT", "/api/tasks/{task}", _its_owner(200), {"status": "done"}),
+    Entry("PATCH", "/api/tasks/{task}", _its_owner(200), {"status": "done"}),
+    Entry("DELETE", "/api/tasks/{task}", _its_owner(204)),
+    Entry("GET", "/api/notifications", _signed_in(200)),
+    Entry("POST", "/api/notifications/{notification}/read", READ_NOTIFICATION),
+    Entry("POST", "/api/notifications/read-all", _signed_in(204)),
 ]
 
 
@@ -198,6 +227,9 @@ class World:
             payable_order=payable.id,
             paid_order=paid.id,
             payment=payment.id,
+            comment=make_comment(session, owner, product).id,
+            task=make_task(session, owner).id,
+            notification=make_notification(session, owner).id,
         )
 
     def call(self, entry: Entry, name: str, targets: Targets):
@@ -257,7 +289,7 @@ def test_attack_33_each_identity_does_what_it_may(entry, world):
 def test_attack_33_a_route_without_an_entry_fails(app):
     adapter = app.url_map.bind("localhost")
     covered = set()
-    sample = Targets(*[1] * 7)
+    sample = Targets(*[1] * len(fields(Targets)))
     for entry in ENTRIES:
         rule, _ = adapter.match(
             entry.path.format(**vars(sample)), method=entry.method, return_rule=True
