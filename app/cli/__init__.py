@@ -16,6 +16,7 @@ COMMANDS = {
     "config": "app.cli.config",
     "db": "app.cli.db",
     "payments": "app.cli.payments",
+    "products": "app.cli.products",
     "routes": "app.cli.routes",
     "run": "app.cli.run",
     "seed": "app.cli.seed",
