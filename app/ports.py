@@ -118,6 +118,84 @@ class RunSoon(Protocol):
         """Take ``work``, or answer False where too much waits already."""
 
 
+class FileStoreError(Exception):
+    """The store did not answer, is full, or refused. What was to be written may be there or not."""
+
+
+class FileStore(Protocol):
+    """Where pictures lie, by names of our own making. Every call may raise FileStoreError, and
+    none may be made inside a transaction.
+    """
+
+    def write(self, path: str, content: bytes) -> None:
+        """Keep a file: afterwards it is there whole, whatever happens to the machine."""
+
+    def read(self, path: str) -> bytes | None:
+        """A file's content; None if there is none of this name."""
+
+    def erase(self, folder: str) -> None:
+        """Remove a folder with all that is in it; it need not be there."""
+
+    def check(self) -> None:
+        """Return if the store answers and can be written, as far as can be told without writing."""
+
+
+class NoFileStore:
+    """The FileStore of a process that was given none."""
+
+    def write(self, path: str, content: bytes) -> None:  # noqa: ARG002 - the port's signature
+        self.check()
+
+    def read(self, path: str) -> bytes | None:  # noqa: ARG002 - likewise
+        return None
+
+    def erase(self, folder: str) -> None:  # noqa: ARG002 - likewise
+        self.check()
+
+    def check(self) -> None:
+        raise FileStoreError("There is no file store here.")
+
+
+class PictureFault(StrEnum):
+    """Why a file is no picture that we take."""
+
+    UNSUPPORTED = "unsupported"
+    BROKEN = "broken"
+    TOO_LARGE = "too_large"
+
+
+class PictureRefused(Exception):
+    """The file is at fault: sending it again changes nothing."""
+
+    def __init__(self, fault: PictureFault) -> None:
+        super().__init__(fault)
+        self.fault = fault
+
+
+class PicturesBusy(Exception):
+    """No decoder was free, or it did not end in time: sending the file later is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureShape:
+    """What is made of a picture: one for each width, never larger than the original."""
+
+    widths: tuple[int, ...]
+    square: bool
+
+
+class ShrinkPicture(Protocol):
+    """Reads what a stranger sent and makes small WebP pictures of it, without metadata."""
+
+    def __call__(self, content: bytes, shape: PictureShape) -> dict[int, bytes]:
+        """The pictures by their width. Raises PictureRefused or PicturesBusy."""
+
+
+def shrink_nothing(content: bytes, shape: PictureShape) -> dict[int, bytes]:  # noqa: ARG001 - the port's signature
+    """The ShrinkPicture of a process that was given none."""
+    raise PicturesBusy("There is no decoder here.")
+
+
 def run_at_once(work: Callable[[], None]) -> bool:
     """The RunSoon of a process that has nobody waiting."""
     work()
@@ -132,3 +210,5 @@ class Ports:
     gateway: PaymentGateway
     doorbell: Doorbell
     run_soon: RunSoon = run_at_once
+    files: FileStore = field(default_factory=NoFileStore)
+    shrink_picture: ShrinkPicture = shrink_nothing

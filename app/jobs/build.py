@@ -32,7 +32,9 @@ def build_database(config: Config) -> Database:
 
 def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> Ports:
     # Loaded here: whoever wants the database alone is spared an HTTP client and a queue.
+    from app.integrations.files import open_files
     from app.integrations.mpesa import DarajaClient, MpesaSettings
+    from app.integrations.pictures import DecoderProcesses
     from app.jobs.queue import HueyDoorbell
     from app.jobs.shared_token import SharedTokenStore, token_name
 
@@ -53,4 +55,6 @@ def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> P
         gateway=gateway,
         doorbell=HueyDoorbell(config.queue_url),
         run_soon=Background(),
+        files=open_files(config.media_url),
+        shrink_picture=DecoderProcesses(config.picture_decoders),
     )
