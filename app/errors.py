@@ -76,6 +76,18 @@ class PreconditionFailed(AppError):
     default_code = "precondition_failed"
 
 
+class TooLarge(AppError):
+    status = 413
+    title = "Body too large"
+    default_code = "body_too_large"
+
+
+class UnsupportedMedia(AppError):
+    status = 415
+    title = "Unsupported media type"
+    default_code = "unsupported_media_type"
+
+
 class Unprocessable(AppError):
     status = 422
     title = "Idempotency key used before"

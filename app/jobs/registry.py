@@ -9,6 +9,7 @@ import structlog
 
 from app.jobs.check_payment import check_due_payments, check_payment
 from app.jobs.expire_orders import expire_due_orders, expire_order
+from app.jobs.pictures import erase_unwanted_pictures
 from app.jobs.process_message import process_message, process_waiting_messages
 from app.jobs.tidy import delete_expired_rows
 from app.jobs.work import Work
@@ -21,7 +22,13 @@ JOBS: Mapping[str, Job] = {
     "check_payment": check_payment,
     "expire_order": expire_order,
 }
-_SWEEPS = (process_waiting_messages, check_due_payments, expire_due_orders, delete_expired_rows)
+_SWEEPS = (
+    process_waiting_messages,
+    check_due_payments,
+    expire_due_orders,
+    erase_unwanted_pictures,
+    delete_expired_rows,
+)
 
 
 def sweep(work: Work) -> None:

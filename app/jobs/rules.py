@@ -1,6 +1,7 @@
 """The settings that services go by, in their own terms."""
 
 from app.config import Config
+from app.services.pictures import PictureRules
 from app.services.place_order import OrderRules
 from app.services.request_payment import PaymentRules
 
@@ -20,3 +21,7 @@ def payment_rules(config: Config) -> PaymentRules:
         prompts_per_phone_day=config.prompts_per_phone_day,
         first_check_seconds=config.mpesa_query_schedule_seconds[0],
     )
+
+
+def picture_rules(config: Config) -> PictureRules:
+    return PictureRules(per_day=config.pictures_per_day)

@@ -11,6 +11,7 @@ from app.policies import Actor
 from app.services.categories import category_for_product
 from app.services.create_product import flush_product
 from app.services.find_product import find_own_product, lock_product
+from app.services.pictures import retire_product_image
 from app.services.stock_counts import set_available
 from app.utils.unset import UNSET, Unset
 
@@ -55,7 +56,10 @@ def change_product(
     find_own_product(session, actor, product_id)
     category = _category_of(session, change)
     product = lock_product(session, product_id, expected_versions)
+    image_url = product.image_url
     changed = _set_plain_fields(product, change)
+    if product.image_url != image_url:
+        retire_product_image(session, product.id, now)
     if category is not UNSET and product.category is not category:
         product.category = category
         changed = True

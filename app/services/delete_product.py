@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.policies import Actor
 from app.services.find_product import find_own_product, lock_product
+from app.services.pictures import retire_product_image
 
 
 def delete_product(
@@ -26,4 +27,5 @@ def delete_product(
     product.updated_at = now
     product.version += 1
     product.sku = None
+    retire_product_image(session, product.id, now)
     session.flush()
