@@ -13,7 +13,7 @@ from app.jobs.work import Work
 from app.models import Base
 from app.ports import Ports
 from tests.factories import CHEAP_HASH
-from tests.fakes import FakeClock, FakeDoorbell, FakeGateway
+from tests.fakes import FakeClock, FakeDoorbell, FakeFiles, FakeGateway, shrink_here
 from tests.postgres import create_database, start_postgres, stop_postgres
 
 DATABASES = ("sqlite", "postgresql")
@@ -22,6 +22,7 @@ _EMPTY = "; ".join(
     [  # TRUNCATE would make some hundred files anew for each test
         "SET LOCAL session_replication_role = replica",
         *[f"DELETE FROM {table.name}" for table in _TABLES],
+        *[f"DELETE FROM {name}" for name in ("search_products", "search_spellings")],
         *[
             f"SELECT setval('{table.name}_id_seq', 1, false)"
             for table in _TABLES
@@ -142,6 +143,11 @@ def doorbell() -> FakeDoorbell:
 
 
 @pytest.fixture
+def files() -> FakeFiles:
+    return FakeFiles()
+
+
+@pytest.fixture
 def config(database_url, tmp_path) -> Config:
     """Settings for tests: a cheap hash, limits off, a queue of its own."""
     config = Config.from_environment(
@@ -159,8 +165,14 @@ def config(database_url, tmp_path) -> Config:
 
 
 @pytest.fixture
-def ports(clock, gateway, doorbell) -> Ports:
-    return Ports(clock=clock, gateway=gateway, doorbell=doorbell)
+def ports(clock, gateway, doorbell, files) -> Ports:
+    return Ports(
+        clock=clock,
+        gateway=gateway,
+        doorbell=doorbell,
+        files=files,
+        shrink_picture=shrink_here,
+    )
 
 
 @pytest.fixture(scope="session")

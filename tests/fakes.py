@@ -5,7 +5,17 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from app.db import in_transaction
-from app.ports import PushAccepted, PushRequest, PushStatus, Verdict
+from app.integrations.pictures.shrink import Refused, shrink
+from app.ports import (
+    FileStoreError,
+    PictureFault,
+    PictureRefused,
+    PictureShape,
+    PushAccepted,
+    PushRequest,
+    PushStatus,
+    Verdict,
+)
 
 
 class FakeClock:
@@ -67,3 +77,44 @@ class FakeDoorbell:
 
     def ring(self, job: str, row_id: int, *, delay_seconds: float = 0) -> None:
         self.rings.append((job, row_id, delay_seconds))
+
+
+@dataclass
+class FakeFiles:
+    """A store of files that fails as it is told to: ``on_write`` is called before each writing."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    is_down: bool = False
+    on_write: object = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def write(self, path: str, content: bytes) -> None:
+        self.check()
+        if callable(self.on_write):
+            self.on_write(path)
+        with self._lock:
+            self.files[path] = content
+
+    def read(self, path: str) -> bytes | None:
+        self.check()
+        return self.files.get(path)
+
+    def erase(self, folder: str) -> None:
+        self.check()
+        with self._lock:
+            for path in [path for path in self.files if path.startswith(f"{folder}/")]:
+                del self.files[path]
+
+    def check(self) -> None:
+        assert not in_transaction(), "the file store was used inside a transaction"
+        if self.is_down:
+            raise FileStoreError("The store is down.")
+
+
+def shrink_here(content: bytes, shape: PictureShape) -> dict[int, bytes]:
+    """The real decoder, without a process of its own."""
+    assert not in_transaction(), "a picture was decoded inside a transaction"
+    try:
+        return shrink(content, shape.widths, square=shape.square, max_pixels=20_000_000)
+    except Refused as refusal:
+        raise PictureRefused(PictureFault(refusal.reason)) from None

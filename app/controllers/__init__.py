@@ -5,6 +5,7 @@ from flask import Flask
 
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
+from app.controllers.catalogue_csv_controller import spreadsheets
 from app.controllers.category_controller import categories
 from app.controllers.comment_controller import comments
 from app.controllers.docs_controller import docs
@@ -13,6 +14,7 @@ from app.controllers.item_controller import items
 from app.controllers.notification_controller import notifications
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
+from app.controllers.picture_controller import media, pictures
 from app.controllers.task_controller import tasks
 from app.controllers.user_controller import users
 
@@ -20,9 +22,11 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (auth, False),
     (users, True),
     (items, True),
+    (spreadsheets, True),
     (categories, False),
     (orders, True),
     (payments, True),
+    (pictures, True),
     (comments, False),
     (tasks, False),
     (notifications, False),
@@ -36,4 +40,5 @@ def register_controllers(app: Flask, api: flask_smorest.Api) -> None:
         api.register_blueprint(blueprint, url_prefix="/api")
         if has_root_alias:
             blueprint.register_alias(app)
+    api.register_blueprint(media)
     api.register_blueprint(health)

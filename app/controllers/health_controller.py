@@ -9,9 +9,11 @@ from flask import Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema_migrations
+from app.context import current_work
 from app.controllers.blueprint import Blueprint
 from app.db import Database, current_database
 from app.errors import Unavailable
+from app.ports import FileStore, FileStoreError
 from app.schemas.base import Schema
 from app.security import public
 from app.utils.json_provider import json_response
@@ -37,11 +39,12 @@ def alive() -> Response:
 @public
 @health.response(200, HealthSchema)
 def ready() -> Response:
-    """The database answers, has the shape that this code expects, and can be written.
+    """The database answers, has the shape that this code expects, and can be written; so can the
+    store of pictures.
 
     A 503 names what is not ready, and nothing beyond that.
     """
-    missing = _first_missing(current_database())
+    missing = _first_missing(current_database(), current_work().ports.files)
     if missing is not None:
         raise Unavailable(
             f"Not ready: {missing}.",
@@ -52,7 +55,7 @@ def ready() -> Response:
     return json_response({"status": "ready"})
 
 
-def _first_missing(database: Database) -> str | None:
+def _first_missing(database: Database, files: FileStore) -> str | None:
     try:
         migrated = schema_migrations.is_current(database)
     except SQLAlchemyError as error:
@@ -60,7 +63,16 @@ def _first_missing(database: Database) -> str | None:
         return "database"
     if not migrated:
         return "migrations"
-    return None if _can_be_written(database) else "storage"
+    return None if _can_be_written(database) and _answers(files) else "storage"
+
+
+def _answers(files: FileStore) -> bool:
+    try:
+        files.check()
+    except FileStoreError as error:
+        log.warning("file_store_not_ready", error=str(error))
+        return False
+    return True
 
 
 def _can_be_written(database: Database) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from app.models import Order, OrderStatus
 from app.policies import Role
+from app.schemas.picture import EXAMPLE
 from app.services.hold_stock import release_stock
 from app.services.move_order import move_order
 from app.web import BLUEPRINTS
@@ -82,6 +83,7 @@ def _admin(status: int) -> tuple[int, ...]:
 
 
 NEW_USER = {"username": "mgeni#", "email": "mgeni#@shop.example", "password": "Correct horse 12"}
+PICTURE = {"image_base64": EXAMPLE}
 NEW_ITEM = {"name": "Kiondo", "price": 900}
 READ_ORDER = (401, 200, 404, 200, 404, 200, 401)
 CANCEL_ORDER = (401, 200, 404, 403, 404, 200, 401)
@@ -101,6 +103,9 @@ def _catalogue(prefix: str) -> list[Entry]:
         Entry("PUT", one, _its_seller(200), {"price": 5}),
         Entry("PATCH", one, _its_seller(200), {"price": 5}),
         Entry("DELETE", one, _its_seller(204)),
+        Entry("PUT", f"{one}/image", _its_seller(200), PICTURE),
+        Entry("POST", f"{one}/image", _its_seller(200), PICTURE),
+        Entry("DELETE", f"{one}/image", _its_seller(204)),
     ]
 
 
@@ -161,6 +166,10 @@ ENTRIES = [
     Entry("POST", "/api/refresh", _everybody(401)),  # an access token refreshes nothing
     Entry("POST", "/api/logout", _signed_in(204)),
     Entry("GET", "/api/profile", _signed_in(200)),
+    Entry("PUT", "/api/profile/picture", _signed_in(200), PICTURE),
+    Entry("POST", "/api/profile/picture", _signed_in(200), PICTURE),
+    Entry("DELETE", "/api/profile/picture", _signed_in(204)),
+    Entry("GET", f"/media/{'0' * 32}/320.webp", _everybody(404)),
     Entry("PUT", "/api/profile", _signed_in(200), {}),
     Entry("PATCH", "/api/profile", _signed_in(200), {}),
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
