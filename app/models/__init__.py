@@ -1,6 +1,7 @@
 """Every table, in one import."""
 
 from app.models.base import Base
+from app.models.basket import Basket, BasketLine
 from app.models.comment import Comment
 from app.models.infrastructure import IdempotencyKey, Pace, RateCounter, SharedToken
 from app.models.item import Category, Product
@@ -17,7 +18,6 @@ from app.models.payment import (
     PaymentKind,
     PaymentState,
 )
-from app.models.picture import Picture, PictureState
 from app.models.stock import MovementKind, Reservation, ReservationState, StockMovement
 from app.models.task import Task, TaskKind, TaskPriority, TaskStatus
 from app.models.user import LoginSession, User
@@ -26,6 +26,8 @@ __all__ = [
     "LIVE_STATES",
     "Account",
     "Base",
+    "Basket",
+    "BasketLine",
     "Category",
     "Comment",
     "IdempotencyKey",
@@ -48,8 +50,6 @@ __all__ = [
     "PaymentKind",
     "PaymentState",
     "PaymentStatus",
-    "Picture",
-    "PictureState",
     "Product",
     "RateCounter",
     "Reservation",
