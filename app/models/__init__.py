@@ -18,6 +18,7 @@ from app.models.payment import (
     PaymentKind,
     PaymentState,
 )
+from app.models.picture import Picture, PictureState
 from app.models.stock import MovementKind, Reservation, ReservationState, StockMovement
 from app.models.task import Task, TaskKind, TaskPriority, TaskStatus
 from app.models.user import LoginSession, User
@@ -50,6 +51,8 @@ __all__ = [
     "PaymentKind",
     "PaymentState",
     "PaymentStatus",
+    "Picture",
+    "PictureState",
     "Product",
     "RateCounter",
     "Reservation",
