@@ -34,9 +34,15 @@ def choose_language() -> str:
     if "language" not in g:
         wanted = request.cookies.get(COOKIE, "")
         if wanted not in LANGUAGES:
-            wanted = request.accept_languages.best_match(list(LANGUAGES), DEFAULT_LANGUAGE)
+            wanted = _preferred()
         g.language = wanted
     return str(g.language)
+
+
+def _preferred() -> str:
+    """The first language of the browser's list that we speak; sw-KE is sw."""
+    asked = (tag.partition("-")[0].lower() for tag, _ in request.accept_languages)
+    return next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LANGUAGE)
 
 
 def gettext(message: str) -> str:

@@ -97,7 +97,7 @@ def test_somebody_new_registers_and_is_signed_in(visit, shop):
     form.get_by_label("M-Pesa phone number").fill("0722 123")
     form.get_by_label("Password").fill(PASSWORD)
     form.get_by_role("button", name="Make an account").click()
-    visitor.reads("not a Kenyan mobile number")
+    visitor.reads("Not a Kenyan mobile number")
     expect(form.get_by_label("Username")).to_have_value("mgeni.mpya")
     form.get_by_label("M-Pesa phone number").fill("0722 123 456")
     form.get_by_label("Password").fill(PASSWORD)
