@@ -93,6 +93,7 @@ def _make_products(session: Session, actors: dict[str, Actor], opened: datetime)
             description=demo.description,
             stock=demo.stock,
             category=demo.category,
+            image_url=demo.image_url,
             sku=demo.sku,
             low_stock_threshold=demo.low_stock_threshold,
         )
