@@ -6,6 +6,7 @@ from alembic import context
 
 from app.models import Base
 from app.models.base import Moment
+from app.schema_migrations import is_in_models
 
 
 def render_item(kind: str, item: Any, _autogen_context: object) -> str | Literal[False]:
@@ -23,6 +24,7 @@ def run() -> None:
         render_item=render_item,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
+        include_name=is_in_models,
         transactional_ddl=True,
         transaction_per_migration=True,
     )
