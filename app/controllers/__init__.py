@@ -15,6 +15,7 @@ from app.controllers.notification_controller import notifications
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
 from app.controllers.picture_controller import media, pictures
+from app.controllers.search_controller import searching
 from app.controllers.task_controller import tasks
 from app.controllers.user_controller import users
 
@@ -29,6 +30,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (pictures, True),
     (comments, False),
     (tasks, False),
+    (searching, False),
     (notifications, False),
 )
 """Each with whether its views answer at the root as well."""
