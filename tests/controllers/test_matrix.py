@@ -172,6 +172,8 @@ ENTRIES = [
     Entry("GET", f"/media/{'0' * 32}/320.webp", _everybody(404)),
     Entry("PUT", "/api/profile", _signed_in(200), {}),
     Entry("PATCH", "/api/profile", _signed_in(200), {}),
+    Entry("GET", "/api/search?query=boot", _everybody(200, suspended=401)),
+    Entry("GET", "/api/search?query=boot&type=tasks", _signed_in(200)),
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
     Entry("GET", "/api/comments/{product}", _everybody(200)),
     Entry("POST", "/api/comments", _signed_in(201), {"item_id": "{product}", "body": "Warm"}),
@@ -301,7 +303,9 @@ def test_attack_33_a_route_without_an_entry_fails(app):
     sample = Targets(*[1] * len(fields(Targets)))
     for entry in ENTRIES:
         rule, _ = adapter.match(
-            entry.path.format(**vars(sample)), method=entry.method, return_rule=True
+            entry.path.partition("?")[0].format(**vars(sample)),
+            method=entry.method,
+            return_rule=True,
         )
         covered.add((entry.method, rule.rule))
     served = {
