@@ -5,7 +5,17 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, exists, select, true
 
-from app.models import Comment, Notification, Order, OrderLine, Payment, Product, Task, User
+from app.models import (
+    Comment,
+    Notification,
+    Order,
+    OrderLine,
+    OrderStatus,
+    Payment,
+    Product,
+    Task,
+    User,
+)
 
 
 class Role(StrEnum):
@@ -72,6 +82,16 @@ def cancellable_orders(actor: Actor) -> ColumnElement[bool]:
 
 def fulfillable_orders(actor: Actor) -> ColumnElement[bool]:
     return true() if actor.is_admin else _sells_in_order(actor)
+
+
+def may_contact_buyer(actor: Actor, order: Order) -> bool:
+    """Whether the buyer's phone, address and note are shown to who sells in this order.
+
+    Parcels in Kenya find their door by a call, so a seller needs the whole number, but only while
+    there is something to bring: before the money came and after the goods arrived, the buyer is
+    left alone. A buyer's e-mail address is never a seller's to know.
+    """
+    return actor.is_admin or order.status in (OrderStatus.PAID, OrderStatus.SHIPPED)
 
 
 def visible_payments(actor: Actor) -> ColumnElement[bool]:
