@@ -45,6 +45,7 @@ class LedgerEvent(Base):
         one_of("kind", LedgerEventKind),
         UniqueConstraint("kind", "reference"),
         Index("ix_ledger_events_order_id", "order_id"),
+        Index("ix_ledger_events_kind_created_at", "kind", "created_at"),
         Index("ix_ledger_events_payment_id", "payment_id"),
     )
 

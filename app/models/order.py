@@ -78,6 +78,8 @@ class Order(Base):
         Index("ix_orders_user_id_id", "user_id", "id"),
         Index("ix_orders_status_expires_at", "status", "expires_at"),
         Index("ix_orders_status_id", "status", "id"),
+        Index("ix_orders_created_at", "created_at"),
+        Index("ix_orders_phone_number_id", "phone_number", "id"),
     )
 
     id: Mapped[Id]

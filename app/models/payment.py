@@ -68,6 +68,7 @@ class Payment(Base):
         Index("ix_payments_order_id_id", "order_id", "id"),
         Index("ix_payments_user_id_id", "user_id", "id"),
         Index("ix_payments_status_id", "status", "id"),
+        Index("ix_payments_created_at_status", "created_at", "status"),
         Index("ix_payments_msisdn_id", "msisdn", "id"),
         Index("ix_payments_next_check_at", "next_check_at"),
     )
