@@ -161,14 +161,19 @@ def fulfil_order(
     return order
 
 
-def _refuse_disputed(session: Session, order: Order) -> None:
-    """A payment that M-Pesa's own books contradict ships nothing before a person has looked."""
+def is_disputed(session: Session, order_id: int) -> bool:
+    """Whether M-Pesa's own books contradict the order's payment, and no person has looked yet."""
     disputed = exists().where(
-        Task.order_id == order.id,
+        Task.order_id == order_id,
         Task.kind == TaskKind.DISPUTED_PAYMENT,
         Task.status != TaskStatus.DONE,
     )
-    if session.scalar(select(disputed)):
+    return bool(session.scalar(select(disputed)))
+
+
+def _refuse_disputed(session: Session, order: Order) -> None:
+    """A payment that M-Pesa's own books contradict ships nothing before a person has looked."""
+    if is_disputed(session, order.id):
         raise Conflict(
             f"M-Pesa disputes the payment of order {order.number}. Look at its task first.",
             code="payment_disputed",
