@@ -1,13 +1,17 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from obstore.store import ClientConfig, RetryConfig, S3Config, S3Store
+from obstore.store import S3Store
 
 from app.integrations.files.objects import ObjectFiles
 
+if TYPE_CHECKING:  # these exist for the type checker alone
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
 _CONNECT_TIMEOUT = timedelta(seconds=3)
 _TIMEOUT = timedelta(seconds=10)
-_RETRIES: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=12)}
+_RETRIES: "RetryConfig" = {"max_retries": 2, "retry_timeout": timedelta(seconds=12)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class BucketFiles(ObjectFiles):
 
 
 def _open(bucket: Bucket) -> S3Store:
-    settings: S3Config = {"region": bucket.region}
+    settings: S3Config = {"region": bucket.region, "disable_bulk_delete": True}
     if bucket.access_key_id and bucket.secret_access_key:
         settings["access_key_id"] = bucket.access_key_id
         settings["secret_access_key"] = bucket.secret_access_key
