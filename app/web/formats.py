@@ -53,6 +53,11 @@ def day(value: datetime | None) -> str:
     return format_date(local, "d MMM y", locale=choose_language())
 
 
+def local_day(value: datetime | None) -> str:
+    """A day in Nairobi as a date field takes it."""
+    return "" if value is None else value.astimezone(NAIROBI).date().isoformat()
+
+
 def phone(msisdn: str | None) -> str:
     """``0712 345 678``, as people in Kenya write it."""
     if not msisdn:

@@ -1,8 +1,10 @@
 """What all pages share: their blueprint, forms, what every template knows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import flask
 import marshmallow as ma
@@ -11,8 +13,13 @@ from flask_wtf.csrf import generate_csrf, validate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 from wtforms import ValidationError as BadFormToken
 
+from app.config import Config
+from app.context import current_config
+from app.db import reading
 from app.error_handlers import invalid_fields
-from app.errors import AppError, Forbidden
+from app.errors import AppError, Forbidden, InvalidInput, TooLarge
+from app.services.notifications import count_unread
+from app.services.pages import DEFAULT_LIMIT, PageRequest
 from app.web.language import choose_language, gettext
 from app.web.visitors import visitor
 
@@ -20,6 +27,7 @@ _FORM_TOKEN = "csrf_token"  # noqa: S105 - the name of a field
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 _PRIVATE = "private, no-cache"
+_ROOM_BESIDE_FILE = 16 * 1024
 
 
 class Pages(flask.Blueprint):
@@ -46,22 +54,38 @@ def _remember_browser() -> None:
         session.permanent = True
 
 
-def takes_upload(max_bytes: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let one view take a bigger body than others. Stands right under the route."""
+def takes_upload(
+    biggest: Callable[[Config], int],
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let one view take a file of that many bytes. Stands right under the guard."""
 
     def mark(view: Callable[..., Any]) -> Callable[..., Any]:
-        vars(view)["max_body_bytes"] = max_bytes
+        vars(view)["biggest_file"] = biggest
         return view
 
     return mark
 
 
+def sent_file(name: str, biggest: int) -> bytes:
+    """The file of a form. Raises InvalidInput for none, TooLarge beyond ``biggest`` bytes."""
+    with ExitStack() as held:  # a big one waits in a file of its own
+        for file in request.files.values():
+            held.callback(file.close)
+        chosen = request.files.get(name)
+        content = chosen.read() if chosen else b""
+    if not content:
+        raise InvalidInput.field(name, "Choose a file first.")
+    if len(content) > biggest:
+        raise TooLarge(f"Choose a file of at most {biggest // 1024} KiB.")
+    return content
+
+
 def _refuse_foreign_forms() -> None:
     """A form that another site made the browser send changes nothing."""
     view = flask.current_app.view_functions.get(request.endpoint or "")
-    limit = getattr(view, "max_body_bytes", None)
-    if limit is not None:
-        request.max_content_length = limit
+    biggest = getattr(view, "biggest_file", None)
+    if biggest is not None:
+        request.max_content_length = biggest(current_config()) + _ROOM_BESIDE_FILE
     if request.method in _SAFE_METHODS:
         return
     if request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITES:
@@ -171,6 +195,25 @@ def page(template: str, status: int = 200, **context: Any) -> Response:
     return Response(render_template(template, **context), status)
 
 
+def asked_page(limit: int = DEFAULT_LIMIT) -> PageRequest:
+    """The page of a list that the address names by its cursor."""
+    return PageRequest(limit=limit, cursor=request.args.get("cursor") or None)
+
+
+def asked_word(name: str, known: Collection[str]) -> str | None:
+    """A parameter of the address, if it is one of the words that mean something there."""
+    word = request.args.get(name)
+    return word if word in known else None
+
+
+def next_address(cursor: str | None) -> str | None:
+    """This address with another cursor; None after the last page."""
+    if cursor is None:
+        return None
+    asked = {name: value for name, value in request.args.items() if name != "cursor"}
+    return f"{request.path}?{urlencode({**asked, 'cursor': cursor})}"
+
+
 def shared_context() -> dict[str, Any]:
     """What every template of a page may use; nothing here is asked for unless it is used."""
     return {
@@ -189,7 +232,11 @@ def _here() -> str:
 
 
 def _unread_count() -> int:
-    return 0
+    actor = visitor()
+    if actor is None:
+        return 0
+    with reading() as session:
+        return count_unread(session, actor)
 
 
 def _basket_count() -> int:
