@@ -71,6 +71,11 @@ def visible_orders(actor: Actor) -> ColumnElement[bool]:
     return own | _sells_in_order(actor) if actor.may_sell else own
 
 
+def own_orders(actor: Actor) -> ColumnElement[bool]:
+    """A condition on Order: those that one placed, whatever else one may see."""
+    return Order.user_id == actor.user_id
+
+
 def may_pay_for(actor: Actor, order: Order) -> bool:
     """Only its buyer has a phone asked to pay, not even an admin."""
     return order.user_id == actor.user_id

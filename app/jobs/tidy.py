@@ -13,6 +13,7 @@ from app.models import (
     Pace,
     RateCounter,
 )
+from app.services.basket import delete_old_guest_baskets
 from app.services.request_payment import PHONE_PACE
 
 _QUIET_PHONE = timedelta(days=1)
@@ -21,7 +22,7 @@ _STRANGERS_MAIL_IS_KEPT = timedelta(days=30)
 
 def delete_expired_rows(work: Work) -> None:
     """Keys past their day, counters past their window, ended sign-ins, phones at rest, and after a
-    month what strangers posted as callbacks.
+    month what strangers posted as callbacks and what guests left in their baskets.
     """
     now = work.now()
     with work.database.transaction() as session:
@@ -36,4 +37,5 @@ def delete_expired_rows(work: Work) -> None:
                 InboxMessage.processed_at <= now - _STRANGERS_MAIL_IS_KEPT,
             )
         )
+        delete_old_guest_baskets(session, now)
         session.execute(delete(RateCounter).where(RateCounter.expires_at <= now.timestamp()))

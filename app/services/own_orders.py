@@ -1,0 +1,80 @@
+"""A buyer's own orders, whatever else they may see: a seller's customers' orders are not theirs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from app.errors import NotFound
+from app.models import Order, OrderEvent, OrderStatus, Payment, PaymentState
+from app.policies import Actor, own_orders
+from app.services.pages import Page, PageRequest, SortKey, paginate
+from app.services.read_orders import OrderView, find_order, money_of
+
+_ATTEMPTS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStory:
+    """An order with what happened to it: when it took which step, and each try to pay, the latest
+    first.
+    """
+
+    view: OrderView
+    reached_at: dict[OrderStatus, datetime]
+    attempts: Sequence[Payment]
+
+    @property
+    def order(self) -> Order:
+        return self.view.order
+
+    @property
+    def latest(self) -> Payment | None:
+        """The try that tells how it stands: the one that brought money, else the last one."""
+        paid = self.paid_attempts
+        return paid[0] if paid else next(iter(self.attempts), None)
+
+    @property
+    def paid_attempts(self) -> list[Payment]:
+        return [attempt for attempt in self.attempts if attempt.status == PaymentState.SUCCEEDED]
+
+
+def find_own_order(session: Session, actor: Actor, order_id: int) -> OrderView:
+    """Raises NotFound for an order that the actor did not place, even if they may see it."""
+    view = find_order(session, actor, order_id)
+    if view.order.user_id != actor.user_id:
+        raise NotFound("There is no such order.", code="order_not_found")
+    return view
+
+
+def read_story(session: Session, actor: Actor, order_id: int) -> OrderStory:
+    """Raises NotFound as find_own_order does."""
+    view = find_own_order(session, actor, order_id)
+    events = session.execute(
+        select(OrderEvent.to_status, OrderEvent.created_at)
+        .where(OrderEvent.order_id == order_id)
+        .order_by(OrderEvent.id)
+    )
+    attempts = session.scalars(
+        select(Payment)
+        .where(Payment.order_id == order_id)
+        .order_by(Payment.id.desc())
+        .limit(_ATTEMPTS_SHOWN)
+        .execution_options(populate_existing=True)
+    ).all()
+    return OrderStory(
+        view, {OrderStatus(row.to_status): row.created_at for row in events}, attempts
+    )
+
+
+def list_own_orders(session: Session, actor: Actor, page: PageRequest) -> Page[OrderView]:
+    """Newest first."""
+    statement = select(Order).where(own_orders(actor)).options(selectinload(Order.lines))
+    found = paginate(session, statement, [SortKey(Order.id, descending=True)], page)
+    money = money_of(session, [order.id for order in found.rows])
+    return Page(
+        [OrderView(order, money[order.id]) for order in found.rows],
+        next_cursor=found.next_cursor,
+    )
