@@ -152,5 +152,15 @@ def _given_up_if_refused(work: Work, picture: Picture) -> Iterator[None]:
         yield
     except AppError:
         with work.database.transaction() as session:
-            give_up_picture(session, picture, work.now())
+            is_left_to_the_sweep = give_up_picture(session, picture, work.now())
+        if not is_left_to_the_sweep:
+            _erase_late_files(work, picture)
         raise
+
+
+def _erase_late_files(work: Work, picture: Picture) -> None:
+    """What was written after the lease had run out and the sweep had been there."""
+    try:
+        work.ports.files.erase(picture.key)
+    except FileStoreError as error:
+        log.warning("pictures_left_over", key=picture.key, error=str(error))

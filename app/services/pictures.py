@@ -158,13 +158,18 @@ def retire_product_image(session: Session, product_id: int, now: datetime) -> No
     _retire(session, Picture.product_id == product_id, now)
 
 
-def give_up_picture(session: Session, picture: Picture, now: datetime) -> None:
-    """A picture whose storing failed: what there is of its files is erased at the next sweep."""
-    session.execute(
+def give_up_picture(session: Session, picture: Picture, now: datetime) -> bool:
+    """A picture whose storing failed: what there is of its files is erased at the next sweep.
+
+    False if it was given up before: then that sweep may have come and gone.
+    """
+    given_up = session.execute(
         update(Picture)
         .where(Picture.id == picture.id, Picture.state == PictureState.STORING)
         .values(state=PictureState.GIVEN_UP, due_at=now)
-    )
+        .returning(Picture.id)
+    ).one_or_none()
+    return given_up is not None
 
 
 def _of_profile(user_id: int) -> ColumnElement[bool]:
