@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Label, Select, delete, exists, func, select
+from sqlalchemy import Label, Select, delete, exists, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.errors import Forbidden, NotFound
@@ -60,6 +60,7 @@ def add_comment(session: Session, actor: Actor, new: NewComment, now: datetime) 
     product = _lock(session, new.item_id)
     if product is None or product.deleted_at is not None:
         raise NotFound("There is no such product.", code="product_not_found")
+    before = _rating_of(session, product, actor.user_id)
     comment = Comment(
         product_id=product.id,
         user_id=actor.user_id,
@@ -69,8 +70,7 @@ def add_comment(session: Session, actor: Actor, new: NewComment, now: datetime) 
     )
     session.add(comment)
     session.flush()
-    if new.rating is not None:
-        _rate_anew(session, product)
+    _count_rating(product, before, _rating_of(session, product, actor.user_id))
     if product.seller_id != actor.user_id:
         _tell_seller(session, actor, product, comment, now)
     session.flush()
@@ -84,7 +84,6 @@ def delete_comment(session: Session, actor: Actor, comment_id: int) -> None:
     admin: comments are public, so that there is nothing to hide.
     """
     comment = find_comment(session, comment_id).comment
-    rating = comment.rating
     product = _lock(session, comment.product_id)
     if product is None:
         raise RuntimeError(f"Comment {comment_id} is about a product that has no row.")
@@ -93,13 +92,14 @@ def delete_comment(session: Session, actor: Actor, comment_id: int) -> None:
             "Only its author, the product's seller or an administrator removes a comment.",
             code="not_your_comment",
         )
+    author_id = comment.user_id
+    before = _rating_of(session, product, author_id)
     gone = session.execute(
         delete(Comment).where(Comment.id == comment_id).returning(Comment.id)
     ).one_or_none()
     if gone is None:  # somebody else took it away while we waited for the product
         raise _no_such_comment()
-    if rating is not None:
-        _rate_anew(session, product)
+    _count_rating(product, before, _rating_of(session, product, author_id))
     session.flush()
 
 
@@ -132,26 +132,33 @@ def _lock(session: Session, product_id: int) -> Product | None:
     )
 
 
-def _rate_anew(session: Session, product: Product) -> None:
-    """Sum up the latest rating of each user; a seller's own rating of their product is shown and
-    does not count. The product must be locked by the caller.
+def _rating_of(session: Session, product: Product, user_id: int) -> int | None:
+    """What one user's rating counts as: their latest. A seller's own rating of their product is
+    shown and does not count.
     """
-    latest = (
-        select(func.max(Comment.id))
+    if user_id == product.seller_id:
+        return None
+    return session.scalar(
+        select(Comment.rating)
         .where(
             Comment.product_id == product.id,
-            Comment.user_id != product.seller_id,
+            Comment.user_id == user_id,
             Comment.rating.is_not(None),
         )
-        .group_by(Comment.user_id)
+        .order_by(Comment.id.desc())
+        .limit(1)
     )
-    total, count = session.execute(
-        select(func.sum(Comment.rating), func.count(Comment.rating)).where(Comment.id.in_(latest))
-    ).one()
-    if (product.rating_sum, product.rating_count) != (total or 0, count):
-        product.rating_sum = total or 0
-        product.rating_count = count
-        product.version += 1
+
+
+def _count_rating(product: Product, before: int | None, after: int | None) -> None:
+    """Put one user's rating in the place of the one that counted before. The product is locked,
+    so that nothing is lost, and however many have rated it costs the same.
+    """
+    if before == after:
+        return
+    product.rating_sum += (after or 0) - (before or 0)
+    product.rating_count += (after is not None) - (before is not None)
+    product.version += 1
 
 
 def _tell_seller(

@@ -1,12 +1,13 @@
 """Comments: whose rating counts, who bought, who is told, who may take one away."""
 
 from datetime import timedelta
+from random import Random
 
 import pytest
 from sqlalchemy import func, select
 
 from app.errors import Forbidden, NotFound
-from app.models import Comment, Notification, OrderStatus, Product
+from app.models import Comment, Notification, OrderStatus, Product, User
 from app.policies import Role
 from app.services.comments import (
     CommentView,
@@ -84,6 +85,22 @@ def test_a_rating_taken_away_lets_the_one_before_count_again(session, boots):
     delete_comment(session, actor_of(amina), first)
     assert rating(session, boots) == (None, 0, 5)
     assert session.scalar(select(func.count()).select_from(Comment)) == 0
+
+
+def test_the_sums_are_those_of_the_latest_ratings_whatever_came_and_went(session, seller, boots):
+    dice = Random(7)
+    users = [make_buyer(session), make_buyer(session), make_buyer(session), seller]
+    there: list[tuple[int, User, int | None]] = []
+    for _ in range(60):
+        if there and dice.random() < 0.45:
+            number, author, _ = there.pop(dice.randrange(len(there)))
+            delete_comment(session, actor_of(author), number)
+        else:
+            author, stars = dice.choice(users), dice.choice([None, 1, 2, 3, 4, 5])
+            there.append((say(session, author, boots, stars).comment.id, author, stars))
+        latest = {author.id: stars for _, author, stars in there if stars and author is not seller}
+        session.refresh(boots)
+        assert (boots.rating_sum, boots.rating_count) == (sum(latest.values()), len(latest))
 
 
 def test_a_sellers_own_rating_of_their_product_is_shown_and_does_not_count(session, seller, boots):
