@@ -1,6 +1,6 @@
 # make help lists what there is. A bare machine needs Python 3.11 or newer and make, no more.
 .POSIX:
-.PHONY: help run test check format lock clean dev
+.PHONY: help run test check format lock clean dev screenshots
 
 PYTHON = python3
 UV_VERSION = 0.13.9
@@ -12,6 +12,7 @@ help:
 	@echo 'make run      install what is needed, then start the shop with a simulated M-Pesa'
 	@echo 'make test     install what is needed, then run every test (PYTEST_ARGS="-k orders" for some)'
 	@echo 'make check    formatting, lint, types, import rules, then every test with coverage'
+	@echo 'make screenshots   take the pictures of docs/screenshots anew (needs Chromium)'
 	@echo 'make format   format the code and mend what the linter can mend'
 	@echo 'make lock     pin the requirements anew'
 	@echo 'make clean    remove what was installed and generated; the data of the shop stays'
@@ -19,15 +20,18 @@ help:
 run: $(V)/.run-installed
 	@exec $(BIN)/python manage.py run
 
-test: $(V)/.dev-installed
+test: $(V)/.dev-installed $(V)/.browser-found
 	@exec $(BIN)/python -m pytest -n auto $(XDIST) $(PYTEST_ARGS)
 
-check: $(V)/.dev-installed
+check: $(V)/.dev-installed $(V)/.browser-found
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto $(XDIST) --cov --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+
+screenshots: $(V)/.dev-installed $(V)/.browser-found
+	@exec $(BIN)/python -m tests.browser.screenshots
 
 format: $(V)/.dev-installed
 	$(BIN)/ruff format .
@@ -67,3 +71,6 @@ $(V)/.dev-installed: $(V)/.run-installed requirements-dev.txt
 	  && $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.txt \
 	  || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
+
+$(V)/.browser-found: $(V)/.dev-installed
+	@$(BIN)/python -m tests.browser.chromium >$@.tmp && mv $@.tmp $@

@@ -41,6 +41,7 @@ class Browser:
         sent = {"csrf_token": self._token, **(form or {})}
         headers = {**self.headers, "Sec-Fetch-Site": "same-origin"}
         answer = self.client.post(path, data=sent, headers=headers, **options)
+        answer.request.environ["wsgi.input"].close()  # a big body waits in a file
         if follow and answer.status_code == 303:
             return self.get(answer.headers["Location"])
         return self._shown(answer)
