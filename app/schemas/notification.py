@@ -29,8 +29,8 @@ class NotificationSchema(Schema):
         required=True,
         metadata={
             "description": "`order_paid`, `order_cancelled`, `order_expired`, `order_shipped`,"
-            " `order_delivered`, `payment_failed`, `refund_due`, `comment`, `low_stock`,"
-            " `task_assigned`; others may come.",
+            " `order_delivered`, `payment_failed`, `refund_due`, `sale` (an order of"
+            " yours to send), `comment`, `low_stock`, `task_assigned`; others may come.",
             "example": "order_paid",
         },
     )

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models import (
     Notification,
     Order,
     OrderEvent,
+    OrderLine,
     OrderStatus,
     Payment,
     PaymentEvent,
@@ -103,6 +105,21 @@ def tell_unpaid(session: Session, order: Order, message: str, now: datetime) -> 
             "payment_failed",
             title=f"Order {order.number} is not paid yet",
             body=message,
+            now=now,
+            order_id=order.id,
+        )
+
+
+def tell_sellers(session: Session, order: Order, now: datetime) -> None:
+    """Tell each seller of a paid order's lines, once, that something is to be sent."""
+    lines = select(OrderLine.seller_id).where(OrderLine.order_id == order.id)
+    for seller_id in sorted(set(session.scalars(lines))):
+        notify(
+            session,
+            seller_id,
+            "sale",
+            title=f"Order {order.number} is to be sent",
+            body="It is paid and holds products of yours. Mark it shipped when it is on its way.",
             now=now,
             order_id=order.id,
         )

@@ -24,7 +24,13 @@ from app.services.hold_stock import sell_again, sell_held_stock
 from app.services.ledger import book_payment, book_sale
 from app.services.move_order import move_order
 from app.services.payment_evidence import Proof, Settlement, lock_payment
-from app.services.records import Matter, file_task, notify, record_payment_event
+from app.services.records import (
+    Matter,
+    file_task,
+    notify,
+    record_payment_event,
+    tell_sellers,
+)
 from app.utils.money import cents_to_wire
 from app.utils.phone import mask_msisdn
 
@@ -181,6 +187,7 @@ def _complete_order(
         now=now,
         order_id=order.id,
     )
+    tell_sellers(session, order, now)
 
 
 def _owe_refund(session: Session, order: Order, payment: Payment, now: datetime) -> None:

@@ -13,7 +13,7 @@ def test_one_reads_what_the_shop_said_and_how_much_is_new(app, client, database,
         order = buy(session, amina, (make_product(session, price_cents=149_950), 1))
         pay(session, ask_to_pay(session, order))
         second = make_notification(session, amina).id
-    first = second - 1
+    first = second - 2  # the seller was told something in between
 
     listed = client.get("/api/notifications", headers=headers)
 

@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+from sqlalchemy import select
+
 from app.errors import NotFound
+from app.models import Notification
 from app.policies import Role
 from app.services.notifications import (
     count_unread,
@@ -11,8 +14,8 @@ from app.services.notifications import (
     mark_read,
 )
 from app.services.pages import PageRequest
-from tests.core import make_buyer, refused
-from tests.factories import NOW, actor_of, ids, make_notification, make_user
+from tests.core import ask_to_pay, buy, make_buyer, pay, refused
+from tests.factories import NOW, actor_of, ids, make_notification, make_product, make_user
 
 LATER = NOW + timedelta(minutes=5)
 
@@ -62,3 +65,19 @@ def test_reading_all_reads_ones_own(session):
 
     assert [count_unread(session, actor_of(user)) for user in (amina, baraka)] == [0, 1]
     assert read(session, amina, unread=True) == []
+
+
+def test_each_seller_of_a_paid_order_is_told_once_and_the_buyer_too(session):
+    one, two = make_user(session, Role.SELLER), make_user(session, Role.SELLER)
+    lines = [(make_product(session, seller), 1) for seller in (one, two, one)]
+    order = buy(session, amina := make_buyer(session), *lines)
+    payment = ask_to_pay(session, order)
+    for _ in range(2):
+        pay(session, payment)
+
+    columns = (Notification.user_id, Notification.kind, Notification.order_id)
+    assert [tuple(row) for row in session.execute(select(*columns).order_by(Notification.id))] == [
+        (amina.id, "order_paid", order.id),
+        (one.id, "sale", order.id),
+        (two.id, "sale", order.id),
+    ]
