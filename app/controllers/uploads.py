@@ -1,12 +1,14 @@
 """Reading one file out of a request: a form with the file in it, or JSON with its base64."""
 
+from io import BytesIO
 from typing import Any
 
 from flask import request
+from werkzeug.formparser import FormDataParser
 
 from app.context import current_config
 from app.controllers.blueprint import Blueprint
-from app.errors import InvalidInput, TooLarge, Unavailable
+from app.errors import InvalidInput, TooLarge
 from app.schemas.picture import PictureSchema
 
 FIELDS = ("picture", "image")
@@ -52,10 +54,19 @@ def file_of_request() -> bytes:
 
 
 def _from_form() -> bytes:
+    """In memory, where it is needed anyway: a disk that is full is no reason to refuse it here."""
+    parser = FormDataParser(
+        stream_factory=lambda *_args, **_kwargs: BytesIO(),
+        max_form_memory_size=request.max_form_memory_size,
+        max_form_parts=request.max_form_parts,
+        silent=False,
+    )
     try:
-        files, texts = request.files, request.form
-    except OSError as error:  # a big file waits on this machine's disk, which may be full
-        raise Unavailable("The file cannot be taken right now. Send it again later.") from error
+        _, texts, files = parser.parse(
+            request.stream, request.mimetype, request.content_length, request.mimetype_params
+        )
+    except ValueError:
+        raise InvalidInput("The form is cut off or malformed.", code="invalid_form") from None
     for name in (*files, *texts):
         if name not in FIELDS:
             raise InvalidInput.field(name[:100], "There is no such field.")

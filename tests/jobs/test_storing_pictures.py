@@ -226,7 +226,7 @@ def test_a_picture_that_another_product_names_stays_for_as_long(
     seller = seller_of(database, boots)
     address = put_product_image(work, seller, boots.id, RED, None).image_url
     with database.transaction() as session:
-        twin = make_product(session, image_url=address.replace("640", "1280"))
+        twin = make_product(session, image_url=address.replace("/640.", "/1280."))
     put_product_image(work, seller, boots.id, BLUE, None)
     sweep_twice(work, clock)
     assert is_whole(files, address)
