@@ -52,6 +52,17 @@ def test_secrets_stay_out_of_what_is_printed():
     assert not [secret for secret in (*SECRETS.values(), "a-passkey", "pw@") if secret in shown]
 
 
+def test_media_lie_in_a_folder_or_a_bucket():
+    assert Config.from_environment(SECRETS).media_url == "instance/media"
+    for url in ("/srv/media", "file:///srv/media", "s3://shop/media?region=af-south-1"):
+        assert Config.from_environment({**SECRETS, "MEDIA_URL": url}).media_url == url
+    for url in ("file://server/share", "file:///", "s3://", "https://cdn.example", "://"):
+        assert faults({**SECRETS, "MEDIA_URL": url}) == [MALFORMED["MEDIA_URL"][1]]
+    assert faults({**PRODUCTION, "MEDIA_URL": "memory://"}) == [
+        "MEDIA_URL=memory:// forgets every picture: use a folder or s3://."
+    ]
+
+
 @pytest.mark.parametrize("name", list(SECRETS))
 @pytest.mark.parametrize(
     "weak", ["short", "x" * 31, "a" * 64, "abcabcabcabcabcabcabcabcabcabcabcabc"]
@@ -69,6 +80,11 @@ def test_attack_99_equal_secrets_are_refused():
 
 
 MALFORMED = {
+    "MEDIA_URL": (
+        "ftp://shop.example/media",
+        "MEDIA_URL must be a folder, file:///folder or s3://bucket/prefix.",
+    ),
+    "PICTURES_PER_DAY": ("0", "PICTURES_PER_DAY must be at least 1."),
     "PORT": ("eighty", "PORT must be a number, not 'eighty'."),
     "WEB_THREADS": ("1.5", "WEB_THREADS must be a whole number."),
     "WEB_WORKERS": ("0", "WEB_WORKERS must be at least 1."),

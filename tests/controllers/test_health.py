@@ -53,3 +53,8 @@ def test_not_ready_when_the_file_cannot_be_written(client, database, monkeypatch
         assert_not_ready(response, "storage")
     else:
         assert response.status_code == 200
+
+
+def test_not_ready_when_pictures_cannot_be_stored(client, files):
+    files.is_down = True
+    assert_not_ready(client.get("/readyz"), "storage")
