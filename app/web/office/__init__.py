@@ -1,5 +1,6 @@
 """The office: what sellers and admins see and do."""
 
-from app.web.pages import Pages
+from app.web.office import orders, payments, today  # noqa: F401 - views register themselves
+from app.web.office.blueprint import office
 
-office = Pages("office", __name__, never_kept=True)
+__all__ = ["office"]

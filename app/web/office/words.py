@@ -1,0 +1,86 @@
+"""States in plain words, each with the tone of its badge."""
+
+from typing import NamedTuple
+
+from app.models import (
+    Account,
+    LedgerEventKind,
+    OrderStatus,
+    PaymentState,
+    PaymentStatus,
+)
+from app.web.language import mark
+
+
+class Word(NamedTuple):
+    text: str
+    tone: str = "plain"
+
+
+ORDER_WORDS: dict[str, Word] = {
+    OrderStatus.PENDING: Word(mark("Waiting for payment"), "wait"),
+    OrderStatus.PAID: Word(mark("To be sent"), "wait"),
+    OrderStatus.SHIPPED: Word(mark("On its way"), "good"),
+    OrderStatus.DELIVERED: Word(mark("Delivered"), "good"),
+    OrderStatus.CANCELLED: Word(mark("Cancelled"), "bad"),
+    OrderStatus.EXPIRED: Word(mark("Expired"), "plain"),
+    OrderStatus.REFUNDED: Word(mark("Paid back"), "plain"),
+}
+
+STEP_WORDS: dict[str, str] = {
+    OrderStatus.PENDING: mark("Placed"),
+    OrderStatus.PAID: mark("Paid"),
+    OrderStatus.SHIPPED: mark("Sent"),
+    OrderStatus.DELIVERED: mark("Delivered"),
+    OrderStatus.CANCELLED: mark("Cancelled"),
+    OrderStatus.EXPIRED: mark("Expired"),
+    OrderStatus.REFUNDED: mark("Paid back"),
+}
+"""What brought an order to where it stands."""
+
+MONEY_WORDS: dict[str, Word] = {
+    PaymentStatus.UNPAID: Word(mark("Not paid"), "plain"),
+    PaymentStatus.PENDING: Word(mark("Payment under way"), "wait"),
+    PaymentStatus.PAID: Word(mark("Paid"), "good"),
+    PaymentStatus.REFUND_DUE: Word(mark("We owe the buyer"), "bad"),
+    PaymentStatus.REFUNDED: Word(mark("Paid back"), "plain"),
+}
+
+PAYMENT_WORDS: dict[str, Word] = {
+    PaymentState.CREATED: Word(mark("Being sent"), "wait"),
+    PaymentState.PENDING: Word(mark("On the phone"), "wait"),
+    PaymentState.SUCCEEDED: Word(mark("Paid"), "good"),
+    PaymentState.FAILED: Word(mark("Failed"), "bad"),
+    PaymentState.CANCELLED: Word(mark("Cancelled by the payer"), "bad"),
+    PaymentState.UNKNOWN: Word(mark("No answer"), "wait"),
+    PaymentState.REFUNDED: Word(mark("Paid back"), "plain"),
+}
+
+SOURCE_WORDS: dict[str, str] = {
+    "request": mark("The buyer asked"),
+    "push": mark("Prompt sent"),
+    "callback": mark("M-Pesa reported"),
+    "query": mark("M-Pesa was asked"),
+    "reconciler": mark("The regular check"),
+    "review": mark("Held for a person"),
+}
+"""Where a step of a payment came from."""
+
+MESSAGE_WORDS: dict[str, str] = {
+    "stk_callback": mark("At the secret address of this payment"),
+    "unsigned_callback": mark("At the open address, where it proves nothing"),
+}
+
+ACCOUNT_WORDS: dict[str, str] = {
+    Account.MPESA: mark("M-Pesa: money that we hold"),
+    Account.CUSTOMER: mark("Owed to the customer in goods"),
+    Account.SALES: mark("Sales"),
+    Account.ROUNDING: mark("Rounding to whole shillings"),
+    Account.REFUNDS_DUE: mark("Owed to the customer in money"),
+}
+
+BOOKING_WORDS: dict[str, str] = {
+    LedgerEventKind.PAYMENT: mark("Payment"),
+    LedgerEventKind.SALE: mark("Sale"),
+    LedgerEventKind.REFUND: mark("Paid back"),
+}
