@@ -12,15 +12,18 @@ from app.cli.demo.beginning import is_empty
 from app.cli.demo.catalogue import CATEGORIES, PRODUCTS
 from app.cli.demo.past import PAST, Player
 from app.cli.demo.people import PEOPLE, Account, keep_accounts, new_accounts
+from app.cli.demo.said import SAID
 from app.jobs.work import Work
 from app.policies import Actor, Role
 from app.services.change_categories import NewCategory, create_category
+from app.services.comments import NewComment, add_comment
 from app.services.create_product import NewProduct, create_product
 from app.services.users import NewUser, register_user
 from app.utils.money import CENTS_PER_SHILLING
 from app.utils.passwords import hash_password
 
 OPENED_DAYS_AGO = 20
+_MIXING = 11
 COMMAND_LINE = Actor(0, Role.ADMIN, "the command line")
 
 
@@ -58,6 +61,7 @@ def seed_demo(work: Work) -> None:
         _make_categories(session, opened)
         products = _make_products(session, actors, opened)
         _play_past(session, actors, products, now)
+        _say(session, actors["wanjiku"], products, now)
         keep_accounts(accounts)
 
 
@@ -97,9 +101,16 @@ def _make_products(session: Session, actors: dict[str, Actor], opened: datetime)
             sku=demo.sku,
             low_stock_threshold=demo.low_stock_threshold,
         )
-        at = opened + timedelta(hours=3 * number)
+        place = number * _MIXING % len(PRODUCTS)  # what is new shall be of all kinds
+        at = opened + timedelta(hours=3 * place)
         made[demo.sku] = create_product(session, actors[demo.seller], new, at).id
     return made
+
+
+def _say(session: Session, customer: Actor, products: dict[str, int], now: datetime) -> None:
+    for said in SAID:
+        new = NewComment(products[said.sku], said.body, said.rating)
+        add_comment(session, customer, new, now - timedelta(days=said.days_ago))
 
 
 def _play_past(
