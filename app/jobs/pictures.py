@@ -113,11 +113,12 @@ def _shrink(
     except PictureRefused as refusal:
         raise _refusal(refusal.fault) from None
     except PicturesBusy as error:
+        log.warning("picture_not_read", reason=str(error))
         raise Unavailable(
             "Too many pictures are sent at the moment. Send yours again in a while.",
             code="pictures_busy",
             retry_after_seconds=_BUSY_SECONDS,
-        ) from error
+        ) from None
 
 
 def _refusal(fault: PictureFault) -> AppError:
