@@ -17,7 +17,8 @@ _CURRENCY = re.compile(r"^(?:kes|kshs?)\.?\s*|\s*(?:kes|kshs?|/[-=])$", re.IGNOR
 _THOUSANDS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
 _EXTRA_ZEROS = re.compile(r"(\.[0-9]{2})0+$")
 _NO_FRACTION = re.compile(r"\.0+$")
-_LONGEST_NUMBER = 40
+_TOO_LONG = 60
+"""No number is written with so many characters; it is refused as it stands."""
 
 _EMPTY_MEANS: dict[str, Any] = {
     "description": "",
@@ -36,7 +37,7 @@ class CellMoney(Money):
     """
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
-        text = _CURRENCY.sub("", str(value)[:_LONGEST_NUMBER].strip()).strip()
+        text = _CURRENCY.sub("", value.strip()).strip() if len(value) < _TOO_LONG else value
         return super()._deserialize(_plain_number(text), attr, data, **kwargs)
 
 
@@ -44,7 +45,7 @@ class CellCount(QueryInteger):
     """A number of units; spreadsheets write 12 also as 12.0 and 1200 as "1,200"."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
-        text = _plain_number(str(value)[:_LONGEST_NUMBER].strip())
+        text = _plain_number(value.strip() if len(value) < _TOO_LONG else value)
         return super()._deserialize(_NO_FRACTION.sub("", text), attr, data, **kwargs)
 
 

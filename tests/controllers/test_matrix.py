@@ -85,6 +85,7 @@ def _admin(status: int) -> tuple[int, ...]:
 NEW_USER = {"username": "mgeni#", "email": "mgeni#@shop.example", "password": "Correct horse 12"}
 PICTURE = {"image_base64": EXAMPLE}
 NEW_ITEM = {"name": "Kiondo", "price": 900}
+SHEET = b"sku,name,price\r\nK-1,Kiondo,900\r\n"
 READ_ORDER = (401, 200, 404, 200, 404, 200, 401)
 CANCEL_ORDER = (401, 200, 404, 403, 404, 200, 401)
 FULFIL_ORDER = (401, 403, 403, 200, 404, 200, 401)
@@ -99,6 +100,8 @@ def _catalogue(prefix: str) -> list[Entry]:
     return [
         Entry("GET", prefix, _everybody(200)),
         Entry("POST", prefix, _staff(201), NEW_ITEM),
+        Entry("POST", f"{prefix}/import", _staff(200), SHEET),
+        Entry("GET", f"{prefix}/export.csv", _staff(200)),
         Entry("GET", one, _everybody(200)),
         Entry("PUT", one, _its_seller(200), {"price": 5}),
         Entry("PATCH", one, _its_seller(200), {"price": 5}),
@@ -244,11 +247,13 @@ class World:
         )
 
     def call(self, entry: Entry, name: str, targets: Targets):
+        body = _fill(entry.body, targets, IDENTITIES.index(name))
+        is_file = isinstance(body, bytes)
         return self.client.open(
             entry.path.format(**vars(targets)),
             method=entry.method,
-            json=_fill(entry.body, targets, IDENTITIES.index(name)),
             headers=self.headers[name],
+            **({"data": body, "content_type": "text/csv"} if is_file else {"json": body}),
         )
 
     def tidy(self) -> None:

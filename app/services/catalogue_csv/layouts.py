@@ -49,7 +49,6 @@ _COLUMNS: dict[CsvFormat, dict[str, tuple[str, ...]]] = {
         "parent": ("parent",),
         "published": ("published",),
         "in_stock": ("in stock?",),
-        "sale_price": ("sale price",),
         "short_description": ("short description",),
     },
     CsvFormat.SHOPIFY: {
