@@ -30,7 +30,10 @@ _TEXT = {"type": "string", "example": _EXAMPLE}
 _UPLOAD = {
     "required": True,
     "content": {
-        "text/csv": {"schema": _TEXT},
+        "text/csv": {
+            "schema": _TEXT,
+            "example": "sku,name,price,stock\r\nSHOE-42,Trail running shoe,1499.50,12\r\n",
+        },
         "multipart/form-data": {
             "schema": {
                 "type": "object",

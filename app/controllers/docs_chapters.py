@@ -179,8 +179,14 @@ def _curl(
     words.append(shlex.quote(url) if needed else url)
     if _who(operation) != "anyone":
         words.append('-H "Authorization: Bearer $TOKEN"')
-    media = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    if media is not None:
-        words.append("-H 'Content-Type: application/json'")
-        words.append("-d " + shlex.quote(json.dumps(media.get("example", {}))))
-    return " ".join(words)
+    return " ".join(words + _body_words(operation.get("requestBody", {}).get("content", {})))
+
+
+def _body_words(content: dict[str, Any]) -> list[str]:
+    if "application/json" in content:
+        example = json.dumps(content["application/json"].get("example", {}))
+        return ["-H 'Content-Type: application/json'", "-d " + shlex.quote(example)]
+    if "text/csv" in content:
+        example = content["text/csv"].get("example", "")
+        return ["-H 'Content-Type: text/csv'", "--data-binary " + shlex.quote(example)]
+    return []

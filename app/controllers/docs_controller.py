@@ -52,4 +52,3 @@ def docs_page() -> Response:
         prose=prose,
     )
     return public_answer(Response(page))
-

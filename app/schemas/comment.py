@@ -24,7 +24,7 @@ _RATING = {"example": 5}
 
 
 class NewCommentSchema(Schema):
-    item_id = PositiveId(required=True, metadata={"example": 7})
+    item_id = PositiveId(required=True, metadata={"example": 1})
     body = PlainText(min=1, max=LONGEST_COMMENT, multiline=True, required=True, metadata=_BODY)
     rating = StrictInteger(
         allow_none=True,

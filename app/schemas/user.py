@@ -181,7 +181,11 @@ class ProfileChangeSchema(Schema):
     password = _new_password()
     current_password = Password(
         load_only=True,
-        metadata={"format": "password", "description": "Needed with a new password."},
+        metadata={
+            "format": "password",
+            "description": "Needed with a new password.",
+            "example": "Correct horse 12",
+        },
     )
 
     @ma.validates_schema(skip_on_field_errors=True)

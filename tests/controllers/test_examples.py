@@ -1,0 +1,126 @@
+"""Every line to paste of the documentation is pasted, in a shop where the first of each thing is
+there and the caller may do all: what is shown as an example must work as one.
+"""
+
+import shlex
+import shutil
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from app.context import now
+from app.controllers.docs_chapters import chapters_of
+from app.controllers.openapi import openapi_document
+from app.db import transaction
+from app.models import LoginSession
+from app.policies import Role
+from app.utils.passwords import hash_password
+from app.utils.token import make_tokens, new_opaque_id
+from tests.core import ask_to_pay, buy
+from tests.factories import (
+    CHEAP_HASH,
+    make_category,
+    make_comment,
+    make_notification,
+    make_product,
+    make_task,
+    make_user,
+)
+
+BASE = "http://localhost"
+UNHAPPY = {
+    "POST /api/orders/{order_id}/fulfil": 409,  # the first order is not paid yet
+    "POST /api/pay/cb/{token}": 404,  # only Safaricom knows the token
+    "GET /media/{key}/{name}": 404,  # nor can the key of a picture be guessed
+}
+"""The lines that cannot work as they stand, and why."""
+
+
+@pytest.fixture
+def database_kind():
+    return "sqlite"
+
+
+@pytest.fixture
+def shop(database, database_url, clock):
+    """Puts the first of each thing, all of them user 1's, in front of every line anew."""
+    with database.transaction() as session:
+        user = make_user(session, Role.ADMIN, phone_number="254700000001")
+        user.password_hash = hash_password("Correct horse 12", CHEAP_HASH)
+        make_category(session)
+        product = make_product(session, user, category=make_category(session, "Baskets"))
+        order = buy(session, user, (product, 2))
+        ask_to_pay(session, buy(session, user, (product, 1)), msisdn="254700000002")
+        make_comment(session, user, product)
+        make_task(session, user)
+        make_notification(session, user)
+    assert (user.id, product.id, order.id) == (1, 1, 1)
+    file = Path(database_url.removeprefix("sqlite:///"))
+    database.dispose()
+    kept = shutil.copy(file, file.with_suffix(".kept"))
+
+    def put_back():
+        database.dispose()
+        for leftover in file.parent.glob(f"{file.name}-*"):
+            leftover.unlink()
+        shutil.copy(kept, file)
+        return user
+
+    return put_back
+
+
+@pytest.fixture
+def lines(app):
+    with app.test_request_context(base_url=BASE):
+        chapters = chapters_of(openapi_document(app), BASE)
+    return {
+        f"{entry.method.partition(',')[0]} {entry.path}": shlex.split(entry.curl)
+        for chapter in chapters
+        for entry in chapter.entries
+    }
+
+
+def test_every_example_works(app, shop, lines):
+    statuses = {}
+    for name, words in lines.items():
+        token = token_of(app, shop(), name)
+        if name == "POST /api/login":  # signs in who the first line registers
+            paste(app, lines["POST /api/register"], token)
+        statuses[name] = paste(app, words, token).status_code
+    failed = {name: status for name, status in statuses.items() if status >= 400}
+    assert failed == UNHAPPY
+
+
+def token_of(app, user, name):
+    """As $TOKEN: the refresh token where that is what is sent."""
+    session_id, refresh_id = new_opaque_id(), new_opaque_id()
+    with app.app_context():
+        with transaction() as session:
+            session.add(
+                LoginSession(
+                    id=session_id,
+                    user_id=user.id,
+                    refresh_jti=refresh_id,
+                    created_at=now(),
+                    expires_at=now() + timedelta(days=30),
+                )
+            )
+        pair = make_tokens(user.id, session_id, refresh_id)
+    return pair.refresh_token if name.endswith("/refresh") else pair.access_token
+
+
+def paste(app, words, token):
+    """What curl would send."""
+    method, body, given = "GET", None, {}
+    url = next(word for word in words if word.startswith(BASE))
+    for flag, value in pairwise(words):
+        if flag == "-X":
+            method = value
+        elif flag == "-H":
+            name, _, text = value.partition(": ")
+            given[name] = text.replace("$TOKEN", token)
+        elif flag in {"-d", "--data-binary"}:
+            body = value
+    return app.test_client().open(url, method=method, data=body, headers=given)
