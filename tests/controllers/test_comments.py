@@ -53,7 +53,8 @@ def test_a_buyers_comment_and_rating_are_there_for_everybody(app, client, databa
     shown = product.get_json()
     assert (shown["rating_average"], shown["rating_count"]) == (4.0, 1)
     assert client.get("/products").get_json()["data"] == [shown]
-    (notice,) = client.get("/api/notifications", headers=seller[1]).get_json()["data"]
+    notice, sale = client.get("/api/notifications", headers=seller[1]).get_json()["data"]
+    assert (sale["kind"], sale["product_id"]) == ("sale", None)
     assert (notice["kind"], notice["product_id"]) == ("comment", boots.id)
     assert notice["body"] == f"amina on Boots (4 of 5): {HOSTILE}\nWarm"
 
