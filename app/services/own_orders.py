@@ -37,6 +37,11 @@ class OrderStory:
         return paid[0] if paid else next(iter(self.attempts), None)
 
     @property
+    def prompt_is_out(self) -> bool:
+        """Whether a phone may still show a prompt for it, however the order stands."""
+        return self.view.money.prompt_is_out
+
+    @property
     def paid_attempts(self) -> list[Payment]:
         return [attempt for attempt in self.attempts if attempt.status == PaymentState.SUCCEEDED]
 

@@ -20,6 +20,7 @@ from app.error_handlers import invalid_fields
 from app.errors import AppError, Forbidden, InvalidInput, TooLarge
 from app.services.notifications import count_unread
 from app.services.pages import DEFAULT_LIMIT, PageRequest
+from app.web.basket_cookie import count_in_basket
 from app.web.language import choose_language, gettext
 from app.web.visitors import visitor
 
@@ -222,7 +223,7 @@ def shared_context() -> dict[str, Any]:
         "form_token": generate_csrf,
         "here": _here,
         "unread_count": _unread_count,
-        "basket_count": _basket_count,
+        "basket_count": count_in_basket,
     }
 
 
@@ -237,7 +238,3 @@ def _unread_count() -> int:
         return 0
     with reading() as session:
         return count_unread(session, actor)
-
-
-def _basket_count() -> int:
-    return 0

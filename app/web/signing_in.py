@@ -16,6 +16,7 @@ from app.services.users import Credentials, LoginField, NewUser, end_session
 from app.sign_in_limits import limit_registrations, limit_sign_ins
 from app.utils.identity import LONGEST_EMAIL
 from app.utils.phone import normalise_msisdn
+from app.web.basket_cookie import bring_basket
 from app.web.language import COOKIE, LANGUAGES, gettext
 from app.web.pages import Form, Pages, page, submit
 from app.web.visitors import farewell, local_path, public_page, visitor, visitor_sign_in, welcome
@@ -132,8 +133,9 @@ def choose() -> AnyResponse:
 
 
 def _welcomed(signed_in: SignIn) -> Response:
-    """On to where the visitor was going, with the sign-in in the browser."""
-    return welcome(_see(_onward()), signed_in.user.id, signed_in.session_id)
+    """On to where the visitor was going, with the sign-in in the browser, and their basket."""
+    response = welcome(_see(_onward()), signed_in.user.id, signed_in.session_id)
+    return bring_basket(response, signed_in.user.id)
 
 
 def _see(path: str) -> Response:

@@ -1,0 +1,3 @@
+from app.web.pages import Pages
+
+buying = Pages("buying", __name__, never_kept=True)
