@@ -1,17 +1,21 @@
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from app import create_app, schema_migrations
 from app.config import Config
 from app.context import WORK
+from app.controllers.rate_counters import build_limits
 from app.db import EXTENSION, Database
 from app.jobs.work import Work
 from app.models import Base
 from app.ports import Ports
+from app.utils.limiter import _EXTENSION as LIMITS
 from tests.factories import CHEAP_HASH
 from tests.fakes import FakeClock, FakeDoorbell, FakeFiles, FakeGateway, shrink_here
 from tests.postgres import create_database, start_postgres, stop_postgres
@@ -176,32 +180,53 @@ def ports(clock, gateway, doorbell, files) -> Ports:
 
 
 @pytest.fixture(scope="session")
-def composed_apps() -> dict:
-    """Apps by their settings: composing one takes longer than most tests."""
+def composed_apps() -> dict[tuple, list]:
+    """Apps by their settings and views: composing one takes longer than most tests."""
     return {}
 
 
 @pytest.fixture
-def app(config, database, ports, composed_apps):
-    """The whole shop with fake ports, on an empty database of each kind in turn.
+def make_app(config, database, ports, composed_apps):
+    """Makes shops with fake ports, on an empty database of each kind in turn.
 
-    Its views are shared with other tests; what it stands on is this test's alone. To add a view,
-    ask for ``new_app``.
+    ``views`` gives a shop more views; settings are named. The views are shared with other tests;
+    what they stand on is this test's alone. Two that are made alike count and remember apart, as
+    two processes do. To add a view later, ask for ``new_app``.
     """
-    settings = replace(config, database_url="sqlite://", queue_url="")
-    if settings not in composed_apps:
+    made = Counter()
 
-        def clock_of_this_test():
-            return app.extensions[WORK].now()
+    def make(views: Callable[[Flask], None] | None = None, **settings) -> Flask:
+        own = replace(config, **settings)
+        shared = replace(own, database_url="sqlite://", queue_url="")
+        alike = composed_apps.setdefault((shared, views), [])
+        if made[shared, views] == len(alike):
+            alike.append(_compose(shared, views))
+        app, extensions = alike[made[shared, views]]
+        made[shared, views] += 1
+        app.extensions.clear()
+        app.extensions.update(extensions)
+        app.extensions[WORK] = Work(database, ports, own)
+        app.extensions[EXTENSION] = database
+        app.extensions[LIMITS] = build_limits(own, lambda: database, ports.clock)
+        return app
 
-        app = create_app(settings, Ports(clock=clock_of_this_test, **_NO_WORLD))
-        composed_apps[settings] = app, dict(app.extensions)
-    app, extensions = composed_apps[settings]
-    app.extensions.clear()
-    app.extensions.update(extensions)
-    app.extensions[WORK] = Work(database, ports, config)
-    app.extensions[EXTENSION] = database
-    return app
+    return make
+
+
+def _compose(settings: Config, views: Callable[[Flask], None] | None) -> tuple[Flask, dict]:
+    def clock_of_this_test():
+        return app.extensions[WORK].now()
+
+    app = create_app(settings, Ports(clock=clock_of_this_test, **_NO_WORLD))
+    if views is not None:
+        views(app)
+    return app, dict(app.extensions)
+
+
+@pytest.fixture
+def app(make_app) -> Flask:
+    """The whole shop, without limits."""
+    return make_app()
 
 
 @pytest.fixture

@@ -1,14 +1,9 @@
 """Signing in: one answer for every wrong pair, and limits that count failures alone."""
 
-from dataclasses import replace
-
 import pytest
 from sqlalchemy import select
 
-from app import create_app
-from app.db import EXTENSION
 from app.models import LoginSession
-from app.ports import Ports
 from tests.controllers.callers import accounts, bearer, is_refused, saved_user, signed_in
 from tests.factories import PASSWORD
 
@@ -23,19 +18,9 @@ def user(database):
 
 
 @pytest.fixture
-def shop(config, database, clock, gateway, doorbell):
+def shop(make_app):
     """Make an app with limits on; its settings by name."""
-
-    def make(**settings):
-        app = create_app(
-            replace(config, rate_limits_enabled=True, **settings),
-            Ports(clock=clock, gateway=gateway, doorbell=doorbell),
-        )
-        app.extensions[EXTENSION].dispose()
-        app.extensions[EXTENSION] = database
-        return app.test_client()
-
-    return make
+    return lambda **settings: make_app(rate_limits_enabled=True, **settings).test_client()
 
 
 def attempt(client, name="Amina", password="wrong password", address=ATTACKER, **options):

@@ -1,12 +1,9 @@
 """Hosts, addresses, ids and headers: what holds for every answer."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
-from app import create_app
-from app.ports import Ports
 from app.utils.http import API_POLICY, HSTS
 from tests.controllers.probe import add_probe
 
@@ -17,22 +14,19 @@ def database_kind():
 
 
 @pytest.fixture
-def make_client(config, clock, gateway, doorbell):
+def make_client(make_app):
     """A client of an app whose settings differ where the test says."""
+    return lambda **settings: make_app(_add_views, **settings).test_client()
 
-    def make(**settings):
-        app = create_app(replace(config, **settings), Ports(clock, gateway, doorbell))
-        add_probe(app)
 
-        @app.get("/api/address")
-        def address():
-            from flask import request
+def _add_views(app) -> None:
+    add_probe(app)
 
-            return {"address": request.remote_addr, "https": request.is_secure}
+    @app.get("/api/address")
+    def address():
+        from flask import request
 
-        return app.test_client()
-
-    return make
+        return {"address": request.remote_addr, "https": request.is_secure}
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from tests.controllers.sign_in import new_caller, sign_in
 
 
 @pytest.fixture
-def app(new_app):
-    add_probe(new_app)
-    return new_app
+def app(make_app):
+    app = make_app(add_probe)
+    app.extensions["probe_calls"] = []
+    return app
 
 
 @pytest.fixture

@@ -1,44 +1,38 @@
 """Rate limits: who is counted, what they are told, and what happens when nobody can count."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 from limits.errors import StorageError
 from sqlalchemy import text
 
-from app import create_app
 from app.controllers.rate_counters import DatabaseCounters
-from app.db import EXTENSION
 from app.models import RateCounter
-from app.ports import Ports
 from app.utils.limiter import MemoryCounters, RedisCounters, SteadyCounters, Window, spend
 from tests.controllers.probe import add_probe
 from tests.controllers.sign_in import new_caller
 
 
 @pytest.fixture
-def make_app(config, database, clock, gateway, doorbell):
+def make_app(make_app):
     def make(**settings):
-        settings = {
+        limits = {
             "rate_limits_enabled": True,
             "write_limit": "3 per minute",
             "prompt_user_limit": "2 per minute; 3 per hour",
-            **settings,
         }
-        app = create_app(replace(config, **settings), Ports(clock, gateway, doorbell))
-        app.extensions[EXTENSION].dispose()
-        app.extensions[EXTENSION] = database
-        add_probe(app)
-
-        @app.post("/api/spend/<who>")
-        def spend_one(who):
-            spend("prompt_user_limit", who)
-            return {"who": who}
-
-        return app
+        return make_app(_add_views, **(limits | settings))
 
     return make
+
+
+def _add_views(app) -> None:
+    add_probe(app)
+
+    @app.post("/api/spend/<who>")
+    def spend_one(who):
+        spend("prompt_user_limit", who)
+        return {"who": who}
 
 
 def write(client, **options):

@@ -12,14 +12,8 @@ MEMBERS = ["type", "title", "status", "detail", "code", "errors", "request_id"]
 
 
 @pytest.fixture
-def app(new_app):
-    return new_app
-
-
-@pytest.fixture
-def client(app):
-    add_probe(app)
-    return app.test_client()
+def client(make_app):
+    return make_app(add_probe).test_client()
 
 
 def assert_problem(response, status, code):
@@ -86,23 +80,23 @@ def test_attack_101_a_bug_is_a_500_that_tells_nothing_and_a_traceback_in_the_log
 
 
 @pytest.mark.parametrize("broken", ["SELECT nothing FROM nowhere", "SELEKT 1"])
-def test_broken_sql_is_a_bug_and_not_an_excuse(app, broken):
-    add_probe(app)
+def test_broken_sql_is_a_bug_and_not_an_excuse(new_app, broken):
+    add_probe(new_app)
 
-    @app.get("/api/broken")
+    @new_app.get("/api/broken")
     def query():
         with current_database().reading() as session:
             session.execute(text(broken))
 
-    response = app.test_client().get("/api/broken")
+    response = new_app.test_client().get("/api/broken")
     assert_problem(response, 500, "internal")
     assert not re.search(rb"nowhere|SELEKT|sqlite|psycopg", response.data)
 
 
-def test_a_locked_or_cancelled_statement_is_a_503_with_a_hint(app, database):
-    add_probe(app)
+def test_a_locked_or_cancelled_statement_is_a_503_with_a_hint(new_app, database):
+    add_probe(new_app)
 
-    @app.get("/api/busy")
+    @new_app.get("/api/busy")
     def wait():
         with current_database().reading() as session:
             if current_database().is_sqlite:
@@ -115,43 +109,43 @@ def test_a_locked_or_cancelled_statement_is_a_503_with_a_hint(app, database):
                 session.execute(text("SELECT pg_sleep(5)"))
 
     with database.transaction():
-        response = app.test_client().get("/api/busy")
+        response = new_app.test_client().get("/api/busy")
     assert_problem(response, 503, "database_unavailable")
     assert response.headers["Retry-After"] == "2"
 
 
-def test_an_exhausted_pool_is_a_503(app, database_kind, database_url):
+def test_an_exhausted_pool_is_a_503(new_app, database_kind, database_url):
     if database_kind == "sqlite":
         pytest.skip("SQLite's connections are not limited")
     from app.db import EXTENSION, Database
 
     small = Database(database_url, pool_size=1, pool_timeout_seconds=0.05)
     small.engine.pool._max_overflow = 0
-    app.extensions[EXTENSION] = small
+    new_app.extensions[EXTENSION] = small
 
-    @app.get("/api/pool")
+    @new_app.get("/api/pool")
     def use():
         with current_database().reading() as session:
             session.execute(text("SELECT 1"))
 
     with small.engine.connect():
-        response = app.test_client().get("/api/pool")
+        response = new_app.test_client().get("/api/pool")
     small.dispose()
     assert_problem(response, 503, "database_unavailable")
 
 
-def test_a_database_out_of_reach_is_a_503(app):
+def test_a_database_out_of_reach_is_a_503(new_app):
     from app.db import EXTENSION, Database
 
     gone = Database("postgresql+psycopg://nobody:secretword@127.0.0.1:1/none")
-    app.extensions[EXTENSION] = gone
+    new_app.extensions[EXTENSION] = gone
 
-    @app.get("/api/gone")
+    @new_app.get("/api/gone")
     def use():
         with current_database().reading() as session:
             session.execute(text("SELECT 1"))
 
-    response = app.test_client().get("/api/gone")
+    response = new_app.test_client().get("/api/gone")
     gone.dispose()
     assert_problem(response, 503, "database_unavailable")
     assert b"secretword" not in response.data
