@@ -2,10 +2,14 @@
 
 import json
 import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from sqlalchemy import event, select
 
+import app as shop_package
+from app.cli.demo.catalogue import PRODUCTS
 from app.models import Comment, Order, OrderStatus, Product
 from app.policies import Role
 from app.services.categories import CategoryNode
@@ -17,6 +21,7 @@ from tests.factories import NOW, actor_of, make_category, make_product, make_use
 from tests.web.browsing import Browser, signed_in, words
 
 SCRIPT = '<script>alert("x")</script>'
+STATIC = Path(shop_package.__file__).parent / "web" / "static"
 HTMX = {"HX-Request": "true"}
 _CARD = re.compile(r'<article class="card">\s*<a href="/p/(\d+)">')
 _DATA = re.compile(r'<script type="application/ld\+json">(.*?)</script>', re.DOTALL)
@@ -126,7 +131,8 @@ def test_a_list_is_sorted_and_filtered_as_the_form_says(app, shop):
     for query, field in {"min_price=cheap": "min_price", "sort=id;--": "sort"}.items():
         answer = browser.get(f"/c/{shop['clothing'].slug}?{query}")
         assert (query, answer.status_code, cards(answer)) == (query, 400, [])
-        assert "<details" in answer.text and " open>" in answer.text
+        assert '<details class="filters" open>' in answer.text
+        assert "Nothing here is like that." not in words(answer)
         assert f'name="{field}"' in answer.text.partition('class="field wrong"')[2][:400]
 
 
@@ -291,7 +297,7 @@ def test_a_refused_comment_is_shown_again_with_what_is_wrong(app, database, shop
     browser.get(path)
     before = database_snapshot(database)
     for form, fault in (
-        ({"body": "  ", "rating": "5"}, "Missing data for required field."),
+        ({"body": "  ", "rating": "5"}, "Write something first."),
         ({"body": "y" * 2001}, "Must have at most 2000 characters."),
         ({"body": "Kept", "rating": "6"}, "Must be 1 to 5."),
         ({"body": "Kept", "rating": "4.5"}, "Must be a whole number."),
@@ -384,6 +390,20 @@ def test_pages_ask_as_little_of_a_full_shop_as_of_an_empty_one(app, database, sh
         event.remove(database.engine, "before_cursor_execute", count)
     assert few == many
     assert few == [2, 2, 6, 6]
+
+
+def test_every_demo_product_has_a_small_drawing_that_asks_for_nothing_else():
+    for product in PRODUCTS:
+        drawing = (STATIC / "demo" / f"{product.picture}.svg").read_bytes()
+        assert (product.sku, len(drawing) <= 2048) == (product.sku, True)
+        root = ET.fromstring(drawing)
+        assert root.get("viewBox") == "0 0 200 200"
+        for element in root.iter():
+            kind = element.tag.rpartition("}")[2]
+            assert kind in {"svg", "path", "circle", "ellipse", "rect", "g", "clipPath"}
+            assert not {"href", "style", "onload"} & set(element.keys())
+        assert product.image_url == f"/static/demo/{product.picture}.svg"
+    assert len({product.picture for product in PRODUCTS}) == len(PRODUCTS)
 
 
 def test_a_path_leads_from_the_top_down():

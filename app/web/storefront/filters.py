@@ -23,14 +23,15 @@ SORTS = (
     (ProductSort.NAME.value, mark("By name")),
 )
 _PRICES = ("min_price", "max_price")
+_NO_PRICE = {"invalid": mark("Write a price in shillings, like 1500.")}
 _AROUND_DIGITS = re.compile(r"[,\s]|ksh", re.IGNORECASE)
 
 
 class FilterSchema(Schema):
     """Prices that were put in the wrong way round mean what lies between them."""
 
-    min_price = Money(attribute="min_price_cents")
-    max_price = Money(attribute="max_price_cents")
+    min_price = Money(attribute="min_price_cents", error_messages=_NO_PRICE)
+    max_price = Money(attribute="max_price_cents", error_messages=_NO_PRICE)
     in_stock = QueryBoolean()
     sort = ma.fields.Enum(ProductSort, by_value=True)
 

@@ -19,7 +19,7 @@ from app.security import current_actor
 from app.services.comments import NewComment, add_comment, delete_comment, find_comment
 from app.services.show_product import ProductView, show_product
 from app.web.formats import sized
-from app.web.language import gettext
+from app.web.language import gettext, mark
 from app.web.pages import Form, asked_page, done, next_address, page, submit, wants_fragment
 from app.web.storefront.blueprint import storefront
 from app.web.storefront.structured_data import structured_data
@@ -32,7 +32,13 @@ _EXCERPT_LENGTH = 155
 class CommentForm(Schema):
     """What the API takes, with the rating as a form sends it."""
 
-    body = PlainText(min=1, max=LONGEST_COMMENT, multiline=True, required=True)
+    body = PlainText(
+        min=1,
+        max=LONGEST_COMMENT,
+        multiline=True,
+        required=True,
+        error_messages={"required": mark("Write something first.")},
+    )
     rating = QueryInteger(
         load_default=None,
         validate=validate.Range(
