@@ -1,7 +1,7 @@
 """The products that are ranked: the newest hits, those of a name before all others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -9,13 +9,12 @@ from sqlalchemy.orm import Session
 from app.models import Product
 from app.services.categories import categories_within
 from app.services.search.index import MOST_LOOKED_AT, Index
-from app.services.search.scoring import score
+from app.services.search.scoring import Scorer
 from app.services.search.values import MOST_RANKED, Expression, SearchAsk, Term
 from app.services.search.words import words_of
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A product that matches, with what it is ranked and counted by."""
 
     product_id: int
@@ -46,12 +45,15 @@ def find_candidates(
         if not category_ids:
             return []
     conditions = _conditions(ask)
+    scorer = Scorer(terms)
     found: dict[int, Candidate] = {}
     for in_name in (True,) if only_names else (True, False):
         expression = Expression(terms, category_ids, ask.seller_id, in_name=in_name)
         for ids in index.hits(expression, most, MOST_LOOKED_AT):
             fresh = [product_id for product_id in ids if product_id not in found]
-            for candidate in _load(session, fresh, conditions, terms):
+            if not fresh:
+                continue
+            for candidate in _load(session, [index.among(fresh), *conditions], scorer):
                 found[candidate.product_id] = candidate
             if len(found) >= most:
                 return list(found.values())[:most]
@@ -71,13 +73,8 @@ def _conditions(ask: SearchAsk) -> list[ColumnElement[bool]]:
 
 
 def _load(
-    session: Session,
-    ids: Sequence[int],
-    conditions: Sequence[ColumnElement[bool]],
-    terms: tuple[Term, ...],
+    session: Session, conditions: Sequence[ColumnElement[bool]], scorer: Scorer
 ) -> list[Candidate]:
-    if not ids:
-        return []
     rows = session.execute(
         select(
             Product.id,
@@ -87,13 +84,13 @@ def _load(
             Product.price_cents,
             Product.on_hand > Product.reserved,
         )
-        .where(Product.id.in_(ids), *conditions)
+        .where(*conditions)
         .order_by(Product.id.desc())
     )
     return [
         Candidate(
             product_id,
-            score(terms, words_of(name), words_of(sku or ""), category_id),
+            scorer.score(words_of(name), words_of(sku or ""), category_id),
             category_id,
             price_cents,
             bool(is_in_stock),

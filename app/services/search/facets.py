@@ -1,8 +1,8 @@
 """What the products found are like, counted among those that were ranked."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 
 from app.services.search.candidates import Candidate
 from app.services.search.categories import CategoryBook
@@ -36,13 +36,12 @@ def _categories(candidates: Sequence[Candidate], book: CategoryBook) -> list[Cat
 
 def _prices(candidates: Sequence[Candidate]) -> list[PriceCount]:
     """Only the steps that hold something."""
-    prices = [candidate.price_cents for candidate in candidates]
-    steps: list[tuple[int, int | None]] = [*pairwise(_PRICE_STEPS_CENTS)]
-    steps.append((_PRICE_STEPS_CENTS[-1], None))
-    counted = [
-        PriceCount(
-            start, end, sum(start <= price and (end is None or price < end) for price in prices)
-        )
-        for start, end in steps
+    counts = Counter(
+        bisect_right(_PRICE_STEPS_CENTS, candidate.price_cents) for candidate in candidates
+    )
+    ends: list[int | None] = [*_PRICE_STEPS_CENTS[1:], None]
+    return [
+        PriceCount(start, end, counts[step])
+        for step, (start, end) in enumerate(zip(_PRICE_STEPS_CENTS, ends, strict=True), start=1)
+        if counts[step]
     ]
-    return [one for one in counted if one.count]

@@ -6,9 +6,20 @@ two a query is, the newest two thousand products tell.
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    literal,
+    text,
+)
 from sqlalchemy.orm import Session
 
+from app.models import Product
 from app.services.search.values import Expression, Term
 
 _LABEL = "\ue000"  # before the ids that stand among a product's words: migrations/versions/0005
@@ -19,8 +30,10 @@ _MOST_WINDOWS = 3
 _FREQUENT = 40  # among the sample: 2 of 100
 
 _NEWEST = text(
-    "SELECT product_id, document @@ CAST(:expression AS tsquery) FROM search_products"
-    " WHERE product_id < :before ORDER BY product_id DESC LIMIT :window"
+    "SELECT array_agg(product_id) FILTER (WHERE document @@ CAST(:expression AS tsquery)) AS hits,"
+    " min(product_id) AS oldest, count(*) AS looked_at"
+    " FROM (SELECT product_id, document FROM search_products WHERE product_id < :before"
+    " ORDER BY product_id DESC LIMIT :window) AS newest"
 )
 # Asked for an order, the planner would walk all products from the newest back whenever it takes a
 # query for a frequent one; the index then has to be the only way.
@@ -46,25 +59,26 @@ class PostgresqlIndex:
         before, window, is_frequent = _BEYOND_ALL, _SAMPLE, True
         windows = 0
         while is_frequent and windows <= _MOST_WINDOWS:
-            rows = self._session.execute(
+            newest = self._session.execute(
                 _NEWEST, {"expression": query, "before": before, "window": window}
-            ).all()
-            ids = [row[0] for row in rows if row[1]][:most]
-            if ids:
-                yield ids
+            ).one()
+            ids = (newest.hits or [])[:most]
+            yield from _batches(ids, wanted)
             most -= len(ids)
-            if len(rows) < window or most <= 0:
+            if newest.looked_at < window or most <= 0:
                 return
             is_frequent = len(ids) * _SAMPLE >= _FREQUENT * window
-            before, window, windows = rows[-1][0], _WINDOW, windows + 1
-        others = self._by_index(query, before, most)
-        for start in range(0, len(others), wanted):
-            yield others[start : start + wanted]
+            before, window, windows = newest.oldest, _WINDOW, windows + 1
+        yield from _batches(self._by_index(query, before, most), wanted)
 
     def neighbours(self, spellings: set[str], most: int) -> Sequence[str]:
         return self._session.scalars(
             _NEIGHBOURS, {"spellings": sorted(spellings), "most": most}
         ).all()
+
+    def among(self, ids: Sequence[int]) -> ColumnElement[bool]:
+        listed = "{" + ",".join(map(str, ids)) + "}"
+        return Product.id == any_(cast(literal(listed, Text), ARRAY(BigInteger)))
 
     def _by_index(self, query: str, before: int, most: int) -> Sequence[int]:
         self._session.execute(_WALKING, {"allowed": "off"})
@@ -73,6 +87,10 @@ class PostgresqlIndex:
         ).all()
         self._session.execute(_WALKING, {"allowed": "on"})  # an error ends the transaction anyway
         return ids
+
+
+def _batches(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 def _query(expression: Expression) -> str:

@@ -18,37 +18,50 @@ SCALE = 10_000
 """Scores are whole numbers of so many parts inside, so that equal ones are equal."""
 
 
-def score(
-    terms: Sequence[Term],
-    name: Sequence[str],
-    code: Sequence[str] = (),
-    category_id: int | None = None,
-) -> int:
-    """The score of what the index has found: a word that stands nowhere else is described."""
-    if list(code) == [term.word for term in terms]:
-        return SCALE  # somebody has typed the whole SKU
-    value = sum(_value(term, name, code, category_id) for term in terms) / len(terms)
-    covered = sum(any(likeness(term, (word,)) for term in terms) for word in name)
-    total = (
-        _WORDS_SHARE * value
-        + _COVERAGE_SHARE * (covered / len(name) if name else 0)
-        + _START_SHARE * likeness(terms[0], name[:1])
-    )
-    return round(total * SCALE)
+class Scorer:
+    """Scores by the terms of one query; what a word is worth is remembered, because words recur."""
+
+    def __init__(self, terms: tuple[Term, ...]) -> None:
+        self._terms = terms
+        self._asked = [term.word for term in terms]
+        self._worths: dict[str, tuple[float, ...]] = {}
+
+    def score(
+        self, name: Sequence[str], code: Sequence[str] = (), category_id: int | None = None
+    ) -> int:
+        """The score of what the index has found: a word that is seen nowhere is described."""
+        if code == self._asked:
+            return SCALE  # somebody has typed the whole SKU
+        in_name = [self.worths(word) for word in name]
+        in_code = [self.worths(word) for word in code]
+        value = 0.0
+        for place, term in enumerate(self._terms):
+            best = max((worths[place] for worths in in_name), default=0.0)
+            if best < _WHOLE:
+                coded = max((worths[place] for worths in in_code), default=0.0)
+                shelved = _CATEGORY if category_id in term.category_ids else 0.0
+                best = max(best, _SKU * coded, shelved) or _DESCRIPTION
+            value += best
+        covered = sum(map(any, in_name)) / len(in_name) if in_name else 0.0
+        start = in_name[0][0] if in_name else 0.0
+        total = (
+            _WORDS_SHARE * value / len(self._terms)
+            + _COVERAGE_SHARE * covered
+            + _START_SHARE * start
+        )
+        return round(total * SCALE)
+
+    def worths(self, word: str) -> tuple[float, ...]:
+        """What a word is worth to each term; 0 where it is another word."""
+        worths = self._worths.get(word)
+        if worths is None:
+            worths = self._worths[word] = tuple(_worth(term, word) for term in self._terms)
+        return worths
 
 
-def likeness(term: Term, words: Sequence[str]) -> float:
-    """1 where a word stands as it is, less for another form of it or its beginning; 0 for none."""
-    if term.word in words:
+def _worth(term: Term, word: str) -> float:
+    if word == term.word:
         return _WHOLE
-    if any(form in words for form in term.forms):
+    if word in term.forms:
         return _OTHER_FORM
-    if term.is_prefix and any(word.startswith(term.word) for word in words):
-        return _BEGINNING
-    return 0.0
-
-
-def _value(term: Term, name: Sequence[str], code: Sequence[str], category_id: int | None) -> float:
-    in_category = _CATEGORY if category_id in term.category_ids else 0.0
-    best = max(likeness(term, name), _SKU * likeness(term, code), in_category)
-    return best or _DESCRIPTION
+    return _BEGINNING if term.is_prefix and word.startswith(term.word) else 0.0

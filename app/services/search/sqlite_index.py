@@ -1,10 +1,12 @@
 """The SQLite half: FTS5, which walks from the newest hit back and stops when told to."""
 
+import json
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import ColumnElement, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
+from app.models import Product
 from app.services.search.values import Expression, Term
 
 _LABEL = "\ue000"  # before the ids that stand among a product's words: migrations/versions/0005
@@ -55,6 +57,10 @@ class SqliteIndex:
         return self._session.scalars(
             _NEIGHBOURS, {"spellings": sorted(spellings), "most": most}
         ).all()
+
+    def among(self, ids: Sequence[int]) -> ColumnElement[bool]:
+        listed = func.json_each(json.dumps(list(ids))).table_valued("value")
+        return Product.id.in_(select(listed.c.value))
 
     def _match(self, expression: Expression) -> str:
         parts = [self._alternatives(term, expression) for term in expression.terms]

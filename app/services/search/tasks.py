@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.models import Task
 from app.policies import Actor, visible_tasks
-from app.services.search.scoring import likeness, score
+from app.services.search.scoring import Scorer
 from app.services.search.values import Term
 from app.services.search.words import words_of
 
@@ -23,14 +23,11 @@ def find_tasks(session: Session, actor: Actor, terms: tuple[Term, ...]) -> dict[
         .order_by(Task.id.desc())
         .limit(_MOST_READ)
     )
+    scorer = Scorer(terms)
     found: dict[int, int] = {}
     for task_id, title, description in rows:
-        words = words_of(title)
-        everything = words + words_of(description)
-        if all(likeness(term, everything) for term in terms):
-            found[task_id] = score(_without_categories(terms), words)
+        in_title = words_of(title)
+        worths = [scorer.worths(word) for word in {*in_title, *words_of(description)}]
+        if all(any(of_term) for of_term in zip(*worths, strict=True)) and worths:
+            found[task_id] = scorer.score(in_title)
     return found
-
-
-def _without_categories(terms: tuple[Term, ...]) -> tuple[Term, ...]:
-    return tuple(Term(term.word, term.forms, term.is_prefix) for term in terms)
