@@ -4,6 +4,7 @@ Each entry names the statuses in the order of IDENTITIES. Every call finds targe
 that one identity's success does not spoil the next one's.
 """
 
+import re
 from dataclasses import dataclass, fields
 
 import pytest
@@ -48,12 +49,29 @@ class Targets:
     notification: int
 
 
+TARGETS = frozenset(field.name for field in fields(Targets))
+
+
 @dataclass(frozen=True)
 class Entry:
     method: str
     path: str
     statuses: tuple[int, ...]
     body: object = None
+
+    @property
+    def expected(self) -> dict[str, int]:
+        return dict(zip(IDENTITIES, self.statuses, strict=True))
+
+    def who(self, *, min_status: int = 0, max_status: int = 599) -> list[str]:
+        return [
+            name for name, status in self.expected.items() if min_status <= status <= max_status
+        ]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The targets that its path and its body name."""
+        return frozenset(re.findall(r"{(\w+)}", f"{self.path} {self.body}"))
 
 
 def _everybody(status: int, suspended: int | None = None) -> tuple[int, ...]:
@@ -223,28 +241,29 @@ class World:
         with database.transaction() as session:
             session.merge(self.people["suspended"]).suspended_at = after()
 
-    def targets(self) -> Targets:
+    def targets(self, names: frozenset[str] = TARGETS) -> Targets:
         with self.database.transaction() as session:
-            return self._targets(session)
+            return Targets(**dict.fromkeys(TARGETS) | self._made(session, names))
 
-    def _targets(self, session) -> Targets:
+    def _made(self, session, names: frozenset[str]) -> dict[str, int]:
+        """What is named, and no more: a sale takes longer than the call that looks at it."""
         owner = self.people["owner"]
         product = make_product(session, self.people["seller"], stock=100)
-        paid, pending, payable = (buy(session, owner, (product, 1)) for _ in range(3))
-        payment = ask_to_pay(session, paid)
-        pay(session, payment)
-        return Targets(
-            owner=owner.id,
-            product=product.id,
-            category=make_category(session).id,
-            pending_order=pending.id,
-            payable_order=payable.id,
-            paid_order=paid.id,
-            payment=payment.id,
-            comment=make_comment(session, owner, product).id,
-            task=make_task(session, owner).id,
-            notification=make_notification(session, owner).id,
-        )
+        made = {"owner": owner.id, "product": product.id}
+        if names & {"paid_order", "payment"}:
+            paid = buy(session, owner, (product, 1))
+            payment = ask_to_pay(session, paid)
+            pay(session, payment)
+            made |= {"paid_order": paid.id, "payment": payment.id}
+        makers = {
+            "pending_order": lambda: buy(session, owner, (product, 1)),
+            "payable_order": lambda: buy(session, owner, (product, 1)),
+            "category": lambda: make_category(session),
+            "comment": lambda: make_comment(session, owner, product),
+            "task": lambda: make_task(session, owner),
+            "notification": lambda: make_notification(session, owner),
+        }
+        return made | {name: make().id for name, make in makers.items() if name in names}
 
     def call(self, entry: Entry, name: str, targets: Targets):
         body = _fill(entry.body, targets, IDENTITIES.index(name))
@@ -269,37 +288,40 @@ def world(app, database) -> World:
     return World(app, database)
 
 
-@pytest.mark.parametrize(
-    "entry", [entry for entry in ENTRIES if entry.method == "GET"], ids=lambda entry: entry.path
-)
-def test_attack_33_each_identity_reads_what_it_may(entry, world):
+def test_attack_33_each_identity_reads_what_it_may(world):
     targets = world.targets()
     before = database_snapshot(world.database)
-    found = {name: world.call(entry, name, targets).status_code for name in IDENTITIES}
-    assert found == dict(zip(IDENTITIES, entry.statuses, strict=True))
-    assert database_snapshot(world.database) == before
+    for entry in ENTRIES:
+        if entry.method == "GET":
+            found = {name: world.call(entry, name, targets).status_code for name in IDENTITIES}
+            assert found == entry.expected, entry
+            assert database_snapshot(world.database) == before, entry
+
+
+def test_attack_33_who_may_not_do_a_thing_changes_nothing_by_asking(world):
+    targets = world.targets()
+    before = database_snapshot(world.database)
+    for entry in ENTRIES:
+        if entry.method != "GET":
+            for name in entry.who(min_status=400):
+                response = world.call(entry, name, targets)
+                assert response.status_code == entry.expected[name], (entry, name)
+                assert response.mimetype == "application/problem+json", response.text
+            assert database_snapshot(world.database) == before, entry
 
 
 @pytest.mark.parametrize(
     "entry",
-    [entry for entry in ENTRIES if entry.method != "GET"],
+    [entry for entry in ENTRIES if entry.method != "GET" and entry.who(max_status=399)],
     ids=lambda entry: f"{entry.method} {entry.path}",
 )
 def test_attack_33_each_identity_does_what_it_may(entry, world):
-    expected = dict(zip(IDENTITIES, entry.statuses, strict=True))
     found = {}
-    targets = world.targets()
-    before = database_snapshot(world.database)
-    for name in [name for name in IDENTITIES if expected[name] >= 400]:
-        response = world.call(entry, name, targets)
-        found[name] = response.status_code
-        assert response.mimetype == "application/problem+json", response.text
-    assert database_snapshot(world.database) == before, "a refusal changed something"
-    for name in [name for name in IDENTITIES if expected[name] < 400]:
+    for name in entry.who(max_status=399):
+        targets = world.targets(entry.names)
         found[name] = world.call(entry, name, targets).status_code
         world.tidy()
-        targets = world.targets()
-    assert found == expected
+    assert found == {name: entry.expected[name] for name in entry.who(max_status=399)}
 
 
 def test_attack_33_a_route_without_an_entry_fails(app):
