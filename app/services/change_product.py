@@ -1,6 +1,6 @@
 """A change of a product by its seller: the named fields, and no others."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from app.models import Category, Product
 from app.policies import Actor
 from app.services.categories import category_for_product
 from app.services.create_product import flush_product
-from app.services.find_product import find_own_product, lock_product
+from app.services.find_product import find_own_product, lock_own_products, lock_product
 from app.services.pictures import retire_product_image
 from app.services.stock_counts import set_available
 from app.utils.unset import UNSET, Unset
@@ -56,20 +56,68 @@ def change_product(
     find_own_product(session, actor, product_id)
     category = _category_of(session, change)
     product = lock_product(session, product_id, expected_versions)
-    image_url = product.image_url
+    _write(session, actor, [_Step(product, change, category)], now)
+    return product
+
+
+def change_products(
+    session: Session, actor: Actor, changes: Mapping[int, ProductChange], now: datetime
+) -> None:
+    """What change_product does, for many by their ids in a few statements; if one is refused, all
+    are. Raises NotFound, Forbidden, InvalidInput, Conflict ``sku_taken``.
+    """
+    wanted = {change.category for change in changes.values()}
+    categories = {
+        reference: category_for_product(session, reference)
+        for reference in wanted
+        if isinstance(reference, str | int)
+    }
+    steps = []
+    for product in lock_own_products(session, actor, changes):
+        change = changes[product.id]
+        named = change.category
+        category = categories[named] if isinstance(named, str | int) else named
+        steps.append(_Step(product, change, category))
+    _write(session, actor, steps, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A locked product, and what it is to become."""
+
+    product: Product
+    change: ProductChange
+    category: Category | Unset | None
+
+
+def _write(session: Session, actor: Actor, steps: Sequence[_Step], now: datetime) -> None:
+    changed = []
+    other_image = []
+    for step in steps:
+        product = step.product
+        image_url = product.image_url
+        if _take(session, actor, step, now):
+            product.version += 1
+            product.updated_at = now
+            changed.append(product)
+        if product.image_url != image_url:
+            other_image.append(product.id)
+    flush_product(session, *changed)
+    # After the flush: a query before it would write the products out, and meet a taken SKU there.
+    for product_id in other_image:
+        retire_product_image(session, product_id, now)
+
+
+def _take(session: Session, actor: Actor, step: _Step, now: datetime) -> bool:
+    """Whether anything changed."""
+    product, change = step.product, step.change
     changed = _set_plain_fields(product, change)
-    if product.image_url != image_url:
-        retire_product_image(session, product.id, now)
-    if category is not UNSET and product.category is not category:
-        product.category = category
+    if step.category is not UNSET and product.category is not step.category:
+        product.category = step.category
         changed = True
     if change.stock is not UNSET:
         changed |= set_available(session, actor, product, change.stock, now)
-    if changed:
-        product.version += 1
-        product.updated_at = now
-        flush_product(session, product)
-    return product
+    return changed
 
 
 def _category_of(session: Session, change: ProductChange) -> Category | Unset | None:

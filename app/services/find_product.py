@@ -1,6 +1,6 @@
 """One product, to be read or to be changed. A deleted one is not there."""
 
-from collections.abc import Container
+from collections.abc import Collection, Container, Sequence
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
@@ -38,11 +38,7 @@ def find_own_product(session: Session, actor: Actor, product_id: int) -> Product
     so that there is nothing to hide from a stranger.
     """
     product = find_product(session, product_id)
-    if not may_edit_product(actor, product):
-        raise Forbidden(
-            "Only the seller of this product or an administrator may change it.",
-            code="not_your_product",
-        )
+    _refuse_stranger(actor, product)
     return product
 
 
@@ -64,6 +60,32 @@ def lock_product(
             "The product has changed since you read it: read it again, then change it."
         )
     return product
+
+
+def lock_own_products(session: Session, actor: Actor, ids: Collection[int]) -> Sequence[Product]:
+    """Products that the actor may change, locked in the order of their ids.
+
+    Raises NotFound if one is missing, Forbidden if one is somebody else's.
+    """
+    products = session.scalars(
+        products_for_sale()
+        .where(Product.id.in_(ids))
+        .order_by(Product.id)
+        .with_for_update(of=Product)
+    ).all()
+    if len(products) != len(ids):
+        raise _no_such_product()
+    for product in products:
+        _refuse_stranger(actor, product)
+    return products
+
+
+def _refuse_stranger(actor: Actor, product: Product) -> None:
+    if not may_edit_product(actor, product):
+        raise Forbidden(
+            "Only the seller of this product or an administrator may change it.",
+            code="not_your_product",
+        )
 
 
 def _no_such_product() -> NotFound:

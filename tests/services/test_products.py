@@ -13,6 +13,7 @@ from app.services.delete_product import delete_product
 from app.services.find_product import find_product
 from app.services.list_products import ProductFilter, ProductSort, list_products
 from app.services.pages import PageRequest
+from tests.core import refused
 from tests.factories import NOW, actor_of, ids, make_category, make_product, make_user
 
 LATER = NOW + timedelta(minutes=5)
@@ -73,6 +74,8 @@ def test_a_seller_offers_a_product_under_their_own_name(session, seller):
         "on_hand": 3,
         "reserved": 0,
         "low_stock_threshold": 2,
+        "rating_count": 0,
+        "rating_sum": 0,
         "version": 1,
         "created_at": NOW,
         "updated_at": NOW,
@@ -338,6 +341,17 @@ def test_a_change_of_many_fields_with_one_fault_changes_none(database):
     with database.reading() as session:
         assert row_of(session, product_id) == before
         assert count(session, StockMovement) == 2
+
+
+def test_a_taken_sku_is_refused_whatever_else_changes(session, seller):
+    make_product(session, seller, sku="T")
+    product = make_product(
+        session, seller, sku="M", stock=10, low_stock_threshold=5, image_url="/old.webp"
+    )
+    for more in ({"stock": 1}, {"image_url": "/new.webp"}):
+        with refused(session, Conflict, "sku_taken"):
+            change = ProductChange(sku="T", **more)
+            change_product(session, actor_of(seller), product.id, change, LATER)
 
 
 # Deleting
