@@ -28,7 +28,6 @@ from app.services.catalogue_csv import (
     line_reader,
     save_rows,
 )
-from app.utils.failpoints import failpoint
 
 BATCH = 200
 
@@ -73,7 +72,6 @@ def import_products(
         for entry in batch:
             _count(report, layout, next(answers) if isinstance(entry, ProductRow) else entry)
         nameless += sum(row.id is None and not row.change.sku for row in rows)
-        failpoint("import_between_batches")
         on_progress(len(batch))
     if nameless:
         report.warn(

@@ -181,6 +181,33 @@ def test_each_bad_row_is_named_and_the_good_ones_are_kept(database, seller, admi
     ]
 
 
+def test_what_only_the_database_knows_costs_one_row_and_not_its_neighbours(
+    database, seller, take_in
+):
+    with database.transaction() as session:
+        owner = session.get_one(User, seller.user_id)
+        make_product(session, owner, sku="GONE", deleted_at=NOW, stock=0)
+        for sku in ("B", "A"):
+            make_product(session, owner, sku=sku, stock=1, reserved=1)
+    report = take_in(
+        seller,
+        "sku,name,price,stock\nN-1,New,5,1\nGONE,Late,5,1\nN-2,New,5,2\n"
+        "A,Coat,7,1\nB,Hat,7,1000000000\n",
+    )
+    assert counts(report) == (2, 1, 0, 0, 2)
+    assert faults(report) == [
+        (3, "sku", "GONE", "Another product has this SKU."),
+        (6, "stock", "1000000000", "Stock is 0 to 999999999 for this product."),
+    ]
+    assert [(sku, on_hand) for sku, _, _, on_hand in products(database)] == [
+        ("GONE", 0),
+        ("B", 1),
+        ("A", 2),
+        ("N-1", 1),
+        ("N-2", 2),
+    ]
+
+
 def test_an_administrator_imports_for_sellers_and_a_product_stays_with_its_own(
     database, admin, seller, take_in
 ):

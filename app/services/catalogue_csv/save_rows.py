@@ -5,16 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.errors import AppError
-from app.models import Product
 from app.policies import Actor
 from app.services.catalogue_csv.categories import CategoryBook
 from app.services.catalogue_csv.match_rows import Refused, Shelf, Target
 from app.services.catalogue_csv.rows import ProductRow, Result, RowFault, Seen
-from app.services.change_product import ProductChange, change_product
+from app.services.change_product import ProductChange, change_product, change_products
 from app.services.create_product import NewProduct, Offer, create_product, create_products
 from app.utils.unset import UNSET
 
@@ -52,14 +50,10 @@ def save_rows(
         except AppError as error:
             answers[row.line.row] = _fault(row, error)
     book.hold()
-    changed = [target for target in targets if target.there is not None and _said(target.change)]
-    _lock(session, changed)
     for target in targets:
         answers[target.row.line.row] = Result.UNCHANGED
-    for target in changed:
-        answers[target.row.line.row] = _change(session, actor, target, now)
-    new = [target for target in targets if target.there is None]
-    answers |= _create(session, actor, new, now)
+    answers |= _change(session, actor, [target for target in targets if target.there], now)
+    answers |= _create(session, actor, [target for target in targets if not target.there], now)
     return [answers[row.line.row] for row in rows]
 
 
@@ -86,21 +80,35 @@ def _said(change: ProductChange) -> dict[str, Any]:
     }
 
 
-def _lock(session: Session, targets: Sequence[Target]) -> None:
-    ids = {target.there.id for target in targets if target.there is not None}
-    if ids:
-        session.execute(
-            select(Product.id).where(Product.id.in_(ids)).order_by(Product.id).with_for_update()
-        )
-
-
-def _change(session: Session, actor: Actor, target: Target, now: datetime) -> Result | RowFault:
-    there = target.there
-    if there is None:
-        raise ValueError("There is nothing to change.")
+def _change(
+    session: Session, actor: Actor, targets: Sequence[Target], now: datetime
+) -> dict[int, Result | RowFault]:
+    """All at once, which is many times faster; or, if one is refused, one after the other."""
+    changed = {
+        target.there.id: target
+        for target in targets
+        if target.there is not None and _said(target.change)
+    }
+    if not changed:
+        return {}
     try:
         with session.begin_nested():
-            change_product(session, actor, there.id, target.change, now)
+            changes = {product_id: target.change for product_id, target in changed.items()}
+            change_products(session, actor, changes, now)
+    except AppError:
+        return {
+            target.row.line.row: _change_one(session, actor, product_id, target, now)
+            for product_id, target in sorted(changed.items())  # locked in this order everywhere
+        }
+    return {target.row.line.row: Result.UPDATED for target in changed.values()}
+
+
+def _change_one(
+    session: Session, actor: Actor, product_id: int, target: Target, now: datetime
+) -> Result | RowFault:
+    try:
+        with session.begin_nested():
+            change_product(session, actor, product_id, target.change, now)
     except AppError as error:
         return _fault(target.row, error)
     return Result.UPDATED
@@ -121,6 +129,8 @@ def _create(
         else:
             sentence = f"No product is there to change, and a new one needs a {missing}."
             answers[row] = RowFault.of(target.row.line, sentence, missing)
+    if not offers:
+        return answers
     try:
         with session.begin_nested():
             create_products(session, actor, [offer for _, offer in offers.values()], now)
