@@ -28,7 +28,7 @@ FOLDER = ROOT / "docs" / "screenshots"
 WIDTHS = {"phone": (360, 780), "desk": (1280, 860)}
 READY_SECONDS = 120
 _QUALITY = 82
-_WAITING_PHONE = "0712 340 001"
+_WAITING_PHONE = "0712 340 000"
 
 
 class Tour:
