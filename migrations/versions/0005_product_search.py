@@ -9,7 +9,7 @@ SQLite: two FTS5 tables that keep no copy of the text, `search_texts` (everythin
 `search_names` (name and SKU), and the words of all in the order in which they were first seen.
 PostgreSQL: one row a product in `search_products`, so that a product that is sold is not indexed
 anew; a word of the name or SKU stands there twice, as itself and with "=" in front. The database
-has to be in UTF-8.
+has to be in UTF-8. Both take the accents off Latin letters alone.
 
 `search_spellings` leads from a word with up to two letters left out to the words of names that may
 be meant. It is never cleared: whether a word still finds anything is asked of the index.
@@ -34,8 +34,9 @@ LONGEST_INDEXED = 60  # PostgreSQL refuses endless words
 # What stands between words; app/services/search/words.py says the same.
 GAPS = (
     r"[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8"
-    r"\u00bb\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2190-\u245f\u2500-\u2bff\u3000-\u3004"
-    r"\u3008-\u3020\ue000-\uf8ff\ufe00-\ufe6f\uff01-\uff0f\U0001f000-\U0001faff]+"
+    r"\u00bb\u00bf\u00d7\u00f7\u2000-\u206f\u20a0-\u20ff\u2190-\u245f\u2500-\u2bff\u3000-\u3004"
+    r"\u3008-\u3020\ue000-\uf8ff\ufe00-\ufe6f\ufeff-\uff0f\ufff0-\uffff\U0001f000-\U0001faff"
+    r"\U000e0000-\U000e0fff]+"
 )
 _PLACES = " UNION ALL ".join(f"SELECT {place} AS n" for place in range(1, PREFIX + 3))
 _FIRST = f"substr(fresh.term, 1, {PREFIX})"
@@ -207,9 +208,9 @@ def _make_postgresql_triggers() -> None:
         CREATE FUNCTION search_words_of(value text) RETURNS text[]
         LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
             SELECT coalesce(array_agg(DISTINCT left(word, {LONGEST_INDEXED})), '{{}}')
-            FROM regexp_split_to_table(
-                lower(regexp_replace(normalize(value, NFD), '[\u0300-\u036f]', '', 'g')), '{GAPS}'
-            ) AS word
+            FROM regexp_split_to_table(lower(normalize(regexp_replace(
+                normalize(value, NFD), '([A-Za-z])[\u0300-\u036f]+', '\1', 'g'
+            ), NFC)), '{GAPS}') AS word
             WHERE word <> ''
         $$
         """

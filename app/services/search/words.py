@@ -15,17 +15,19 @@ _SHORTEST_PLURAL = 4
 # categories, which differ in nothing that people type, on SQLite.
 _GAPS = re.compile(
     "[\0-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf"
-    "\u00d7\u00f7\u2000-\u206f\u20a0-\u20cf\u2190-\u245f\u2500-\u2bff\u3000-\u3004\u3008-\u3020"
-    "\ue000-\uf8ff\ufe00-\ufe6f\uff01-\uff0f\U0001f000-\U0001faff]+"
+    "\u00d7\u00f7\u2000-\u206f\u20a0-\u20ff\u2190-\u245f\u2500-\u2bff\u3000-\u3004\u3008-\u3020"
+    "\ue000-\uf8ff\ufe00-\ufe6f\ufeff-\uff0f\ufff0-\uffff\U0001f000-\U0001faff"
+    "\U000e0000-\U000e0fff]+"
 )
-_MARKS = re.compile("[\u0300-\u036f]")
+_ACCENTS = re.compile("([A-Za-z])[\u0300-\u036f]+")
 _SIBILANT = re.compile("(?:s|x|z|ch|sh)$")
 
 
 def words_of(text: str) -> list[str]:
-    """``Café-au-lait!`` → ``["cafe", "au", "lait"]``."""
+    """``Café-au-lait!`` → ``["cafe", "au", "lait"]``: small letters, Latin ones bare."""
     if not text.isascii():
-        text = _MARKS.sub("", unicodedata.normalize("NFD", text))
+        bare = _ACCENTS.sub(r"\1", unicodedata.normalize("NFD", text))
+        text = unicodedata.normalize("NFC", bare)
     return [word for word in _GAPS.split(text.lower()) if word]
 
 
