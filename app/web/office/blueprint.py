@@ -73,4 +73,5 @@ def opens(address: str) -> bool:
 
 def query_of(values: Mapping[str, str]) -> str:
     """``?status=paid&number=…`` of the values that are not empty."""
-    return f"?{urlencode({name: value for name, value in values.items() if value})}"
+    said = {name: value for name, value in values.items() if value}
+    return f"?{urlencode(said)}" if said else ""
