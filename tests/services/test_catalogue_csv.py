@@ -246,6 +246,29 @@ def test_woocommerces_products_are_read():
     ]
 
 
+def test_a_variation_has_what_its_own_product_has_and_no_others():
+    variation = WOO | {"Type": "variation", "Name": "X", "Regular price": "5"}
+    variable = WOO | {"Type": "variable", "Categories": "Hats"}
+    read_rows = read(
+        sheet(
+            variable | {"ID": "1"},
+            variation | {"Parent": ""},
+            variable | {"ID": "2", "SKU": "V", "Published": "0"},
+            variation | {"Parent": "id:2"},
+            variation | {"Parent": "V"},
+            variation | {"Parent": "id:1"},
+        )
+    )
+    plain = {"name": "X", "price": "5"}
+    assert read_rows[1:] == [
+        Line(3, plain),
+        Skip(4, "It is not published."),
+        Skip(5, "It is not published."),
+        Skip(6, "It is not published."),
+        Line(7, plain | {"category": "Hats"}),
+    ]
+
+
 SHOPIFY = (
     {
         "Handle": "tee",

@@ -24,26 +24,34 @@ class WooCommerceReader:
 
     def __init__(self) -> None:
         self._parents: dict[str, dict[str, str]] = {}
+        self._hidden: set[str] = set()
 
     def read(self, row: int, cells: Mapping[str, str]) -> Line | Skip:
         fields = _fields(cells)
         kinds = [kind.strip().lower() for kind in cells.get("type", "").split(",")]
-        reason = next((_NOT_SOLD[kind] for kind in kinds if kind in _NOT_SOLD), None)
+        is_hidden = cells.get("published", "").strip().lower() not in {"1", "true", ""}
         if "variable" in kinds:
-            self._remember(cells, fields)
-        if cells.get("published", "1").strip() not in {"1", "", "true", "TRUE"}:
-            reason = "It is not published."
-        if reason is not None:
-            return Skip(row, reason)
+            self._remember(cells, fields, is_hidden=is_hidden)
         if "variation" in kinds:
-            parent = self._parents.get(cells.get("parent", "").strip(), {})
-            fields = {**parent, **fields}
-        return Line(row, fields)
+            parent = cells.get("parent", "").strip()
+            is_hidden = is_hidden or parent in self._hidden
+            fields = {**self._parents.get(parent, {}), **fields}
+        if is_hidden:
+            return Skip(row, "It is not published.")
+        reason = next((_NOT_SOLD[kind] for kind in kinds if kind in _NOT_SOLD), None)
+        return Line(row, fields) if reason is None else Skip(row, reason)
 
-    def _remember(self, cells: Mapping[str, str], fields: Mapping[str, str]) -> None:
+    def _remember(
+        self, cells: Mapping[str, str], fields: Mapping[str, str], *, is_hidden: bool
+    ) -> None:
+        """Variations name their product by its SKU, or by ``id:`` and its id."""
         known = {name: fields[name] for name in _INHERITED if name in fields}
-        for key in (f"id:{cells.get('their_id', '').strip()}", cells.get("sku", "").strip()):
-            self._parents[key] = known
+        own_id, sku = cells.get("their_id", "").strip(), cells.get("sku", "").strip()
+        for key in (f"id:{own_id}" if own_id else "", sku):
+            if key:
+                self._parents[key] = known
+                if is_hidden:
+                    self._hidden.add(key)
 
 
 def _fields(cells: Mapping[str, str]) -> dict[str, str]:
