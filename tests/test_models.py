@@ -41,6 +41,18 @@ def shop(session):
         ),
         {"now": NOW.isoformat()},
     )
+    session.execute(
+        text(
+            "INSERT INTO baskets (user_id, version, ordered_version, last_order_id, created_at,"
+            " updated_at) SELECT user_id, 2, 1, id, created_at, created_at FROM orders"
+        )
+    )
+    session.execute(
+        text(
+            "INSERT INTO basket_lines (basket_id, product_id, quantity, price_cents, created_at)"
+            " SELECT baskets.id, products.id, 1, 100, products.created_at FROM baskets, products"
+        )
+    )
     session.execute(text("INSERT INTO rate_counters (key, hits, expires_at) VALUES ('k', 1, 0)"))
     session.execute(
         text(
@@ -79,6 +91,10 @@ WHOLE = {
     ("products", "rating_count"): (0, MAX_COUNT),
     ("comments", "rating"): (1, 5),
     ("categories", "position"): (-MAX_COUNT, MAX_COUNT),
+    ("baskets", "version"): (1, MAX_COUNT),
+    ("baskets", "ordered_version"): (1, MAX_COUNT),
+    ("basket_lines", "quantity"): (1, 1000),
+    ("basket_lines", "price_cents"): (0, MAX_CENTS),
     ("orders", "total_cents"): (1, MAX_CENTS),
     ("order_lines", "quantity"): (1, MAX_STOCK),
     ("order_lines", "unit_price_cents"): (0, MAX_CENTS),
@@ -156,6 +172,9 @@ RULES = {
     "a line of no product": "UPDATE order_lines SET product_id = 999999",
     "an order deleted under its lines": "DELETE FROM orders",
     "a product deleted under its orders": "DELETE FROM products",
+    "a basket of nobody": "UPDATE baskets SET user_id = NULL",
+    "a basket of a user and a guest": "UPDATE baskets SET token_hash = 'a'",
+    "a basket ordered as no order": "UPDATE baskets SET last_order_id = NULL",
 }
 
 
@@ -183,6 +202,8 @@ TWICE = {
     "mpesa_receipts": "receipt",
     "users": "email_key",
     "categories": "slug",
+    "baskets": "user_id",
+    "basket_lines": "basket_id, product_id",
 }
 
 
