@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,8 @@ FOLDER = ROOT / "docs" / "screenshots"
 WIDTHS = {"phone": (360, 780), "desk": (1280, 860)}
 READY_SECONDS = 120
 _QUALITY = 82
-_WAITING_PHONE = "0712 340 000"
+_WAITING_PHONES = {"phone": "0712 340 000", "desk": "0712 350 000"}
+"""The simulator's prompts on these wait for a person."""
 
 
 class Tour:
@@ -94,7 +95,7 @@ def take_all(tour: Tour, passwords: dict[str, str]) -> None:
     tour.take("basket")
     tour.go("/checkout")
     tour.take("checkout")
-    tour.page.get_by_label("M-Pesa phone number").fill(_WAITING_PHONE)
+    tour.page.get_by_label("M-Pesa phone number").fill(_WAITING_PHONES[tour.form])
     tour.page.get_by_role("button", name=re.compile("pay", re.IGNORECASE)).last.click()
     tour.page.wait_for_url("**/pay")
     tour.take("paying")
@@ -127,23 +128,26 @@ def running_shop() -> Iterator[tuple[str, dict[str, str]]]:
         shop = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_for(url)
+            _wait_until(lambda: _is_ready(url) and (Path(folder) / ACCOUNTS_FILE).exists())
             yield url, _passwords(Path(folder))
         finally:
             shop.terminate()
             shop.wait(30)
 
 
-def _wait_for(url: str) -> None:
+def _wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if httpx2.get(url + "/readyz").status_code == 200:
-                return
-        except httpx2.TransportError:
-            pass
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"The shop did not start within {READY_SECONDS} s.")
         time.sleep(0.3)
-    raise TimeoutError(f"The shop did not start within {READY_SECONDS} s.")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx2.get(url + "/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False
 
 
 def _passwords(folder: Path) -> dict[str, str]:

@@ -307,10 +307,13 @@ class Shop:
         with self._lock:
             if self._seller is None:
                 seller = self.sign_up("seller", f"254199{next(_numbers):06d}")
-                with self.database.transaction() as session:
-                    session.execute(update(User).where(User.id == seller.id).values(role="seller"))
+                self.promote(seller, "seller")
                 self._seller = seller
             return self._seller
+
+    def promote(self, person: Person, role: str) -> None:
+        with self.database.transaction() as session:
+            session.execute(update(User).where(User.id == person.id).values(role=role))
 
     def prepare(self, digits: str = "5678", *, name: str = "buyer", stock: int = STOCK) -> Purchase:
         """A new buyer, whose phone ends in ``digits``, orders three of a new product."""

@@ -1,0 +1,86 @@
+"""Every page: no serious fault by axe, and no wider than a phone's window or a desk's."""
+
+import pytest
+
+from tests.browser.conftest import DESK, PHONE
+
+ANYONE = (
+    "/",
+    "/c/shoes",
+    "/search?query=kiondo",
+    "/search?query=kiondoo&min_price=x",
+    "/search?query=nothing+like+it",
+    "/p/{product}",
+    "/basket",
+    "/login",
+    "/register",
+    "/no/such/page",
+    "/docs",
+)
+CUSTOMER = (
+    "/my/orders",
+    "/my/orders/{order}",
+    "/my/orders/{order}/pay",
+    "/my/orders/{order}/receipt",
+    "/account",
+    "/account/notifications",
+    "/account/tasks",
+    "/account/tasks/{task}",
+    "/office",
+)
+OFFICE = (
+    "/office",
+    "/office/orders",
+    "/office/orders?created_after=nonsense",
+    "/office/orders/{order}",
+    "/office/payments",
+    "/office/payments/{payment}",
+    "/office/products",
+    "/office/products/new",
+    "/office/products/{product}",
+    "/office/products/{product}/stock",
+    "/office/products/import",
+    "/office/users",
+    "/office/users/{user}",
+    "/office/tasks",
+    "/office/tasks/{task}",
+)
+
+
+@pytest.fixture(scope="module")
+def things(shop):
+    """One of each thing, and an admin to look at them."""
+    admin = shop.sign_up("admin", shop.phone("5678"))
+    shop.promote(admin, "admin")
+    category = {"name": "Shoes"}
+    assert shop.call("POST", "/api/categories", admin, json=category).status_code == 201
+    purchase = shop.buy()
+    shop.wait_for_order(purchase, "paid")
+    buyer = purchase.buyer
+    comment = {"item_id": purchase.product_id, "body": "Strong and fair.", "rating": 4}
+    assert shop.call("POST", "/api/comments", buyer, json=comment).status_code == 201
+    task = shop.call("POST", "/api/tasks", buyer, json={"title": "Fetch it", "priority": "high"})
+    return {
+        "admin": admin,
+        "customer": buyer,
+        "names": {
+            "product": purchase.product_id,
+            "order": purchase.order_id,
+            "payment": purchase.transaction_id,
+            "task": task.json()["id"],
+            "user": buyer.id,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("who", "paths"), [(None, ANYONE), ("customer", CUSTOMER), ("admin", OFFICE)]
+)
+def test_no_page_shuts_anybody_out(visit, things, who, paths):
+    visitor = visit(things[who] if who else None)
+    for path in paths:
+        visitor.go(path.format(**things["names"]))
+        visitor.has_no_serious_fault()
+        visitor.page.set_viewport_size(DESK)
+        visitor.fits_the_window()
+        visitor.page.set_viewport_size(PHONE)
