@@ -8,7 +8,7 @@ from app.db import reading
 from app.errors import AppError
 from app.jobs.buying import order_basket
 from app.security import current_actor
-from app.services.basket import CheckOut
+from app.services.basket import BasketView, CheckOut
 from app.services.users import find_user
 from app.web.buying.basket import basket_again, read_basket
 from app.web.buying.blueprint import buying
@@ -26,15 +26,16 @@ _SHOWN_AT_THE_BASKET = frozenset({"out_of_stock", "unknown_product", "basket_emp
 @user_page
 def checkout() -> AnyResponse:
     """What is ordered, which phone pays, where it goes to. What cannot be had is the basket's."""
-    if not read_basket().can_be_ordered:
+    basket = read_basket()
+    if not basket.can_be_ordered:
         return redirect(url_for("buying.show_basket"), 303)
     with reading() as session:
         user = find_user(session, current_actor().user_id)
-    return _checkout_page(Form({"phone_number": _local(user.phone_number)}))
+    return _checkout_page(basket, Form({"phone_number": _local(user.phone_number)}))
 
 
-def _checkout_page(form: Form) -> AnyResponse:
-    return page("buying/checkout.html", basket=read_basket(), form=form)
+def _checkout_page(basket: BasketView, form: Form) -> AnyResponse:
+    return page("buying/checkout.html", basket=basket, form=form)
 
 
 @buying.post("/checkout")
@@ -57,7 +58,7 @@ def _place(ask: CheckOut) -> AnyResponse:
 def _again(form: Form) -> str:
     if form.problem_code in _SHOWN_AT_THE_BASKET:
         return basket_again(form)
-    return _checkout_page(in_plain_words(form, *_FIELDS)).get_data(as_text=True)
+    return _checkout_page(read_basket(), in_plain_words(form, *_FIELDS)).get_data(as_text=True)
 
 
 def _local(msisdn: str | None) -> str:
