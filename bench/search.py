@@ -69,6 +69,7 @@ QUALITIES = [
     "wooden",
     "light",
 ]
+FILLER = ["good", "quality", "for", "everyday", "use", "delivered", "all", "over", "kenya"]
 SYLLABLES = [
     "ka",
     "ri",
@@ -199,11 +200,8 @@ def _product(draw: random.Random, rare: list[str], number: int) -> dict[str, obj
     """
     moment = FIRST_DAY + timedelta(minutes=number)
     name = f"{draw.choice(QUALITIES)} {draw.choice(KINDS)} {draw.choice(rare)}".capitalize()
-    description = " ".join(
-        draw.choices(KINDS + QUALITIES, k=14)
-        + ["good", "quality", "for", "everyday", "use", "delivered", "all", "over", "kenya"]
-        + draw.choices(rare, k=6)
-    )
+    words = [*draw.choices(KINDS + QUALITIES, k=14), *FILLER, *draw.choices(rare, k=6)]
+    description = " ".join(words)
     return {
         "seller_id": number % SELLERS + 1, "category_id": draw.randint(1, CATEGORIES),
         "name": name, "description": description, "sku": f"SKU-{number}",
