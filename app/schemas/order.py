@@ -94,6 +94,11 @@ class OrderLineSchema(Schema):
     line_total = Money(attribute="line_total_cents")
 
 
+_FOR_SELLERS = (
+    "Like `delivery_address` and `note`: null for a seller unless the order is to be brought."
+)
+
+
 class OrderSchema(Schema):
     """An order with its money; ``number`` is what a payer types as the M-Pesa account."""
 
@@ -112,9 +117,9 @@ class OrderSchema(Schema):
     payment_status = ma.fields.String(
         validate=validate.OneOf([status.value for status in PaymentStatus])
     )
-    phone_number = ma.fields.String(attribute="order.phone_number", allow_none=True)
-    delivery_address = ma.fields.String(attribute="order.delivery_address", allow_none=True)
-    note = ma.fields.String(attribute="order.note", allow_none=True)
+    phone_number = ma.fields.String(allow_none=True, metadata={"description": _FOR_SELLERS})
+    delivery_address = ma.fields.String(allow_none=True)
+    note = ma.fields.String(allow_none=True)
     created_at = Timestamp(attribute="order.created_at")
     updated_at = Timestamp(attribute="order.updated_at")
     expires_at = Timestamp(attribute="order.expires_at")

@@ -17,7 +17,7 @@ from app.models import (
     Payment,
     PaymentStatus,
 )
-from app.policies import Actor, visible_orders
+from app.policies import Actor, may_contact_buyer, visible_orders
 from app.services.pages import Page, PageRequest, SortKey, paginate
 from app.utils.money import CENTS_PER_SHILLING, whole_shillings
 
@@ -33,10 +33,23 @@ class OrderMoney:
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """An order and its money, read together."""
+    """An order and its money, read together. ``shows_buyer``: where to find the buyer as well."""
 
     order: Order
     money: OrderMoney
+    shows_buyer: bool = True
+
+    @property
+    def phone_number(self) -> str | None:
+        return self.order.phone_number if self.shows_buyer else None
+
+    @property
+    def delivery_address(self) -> str | None:
+        return self.order.delivery_address if self.shows_buyer else None
+
+    @property
+    def note(self) -> str | None:
+        return self.order.note if self.shows_buyer else None
 
     @property
     def amount_due_cents(self) -> int:
@@ -77,7 +90,8 @@ def find_order(session: Session, actor: Actor, order_id: int) -> OrderView:
     )
     if order is None:
         raise NotFound("There is no such order.", code="order_not_found")
-    return OrderView(order, money_of(session, [order.id])[order.id])
+    money = money_of(session, [order.id])[order.id]
+    return OrderView(order, money, shows_buyer=_knows_buyer(actor, order))
 
 
 def list_orders(
@@ -94,10 +108,17 @@ def list_orders(
     found = paginate(session, statement, [SortKey(Order.id, descending=True)], page)
     money = money_of(session, [order.id for order in found.rows])
     return Page(
-        [OrderView(order, money[order.id]) for order in found.rows],
+        [
+            OrderView(order, money[order.id], shows_buyer=_knows_buyer(actor, order))
+            for order in found.rows
+        ],
         next_cursor=found.next_cursor,
         total=found.total,
     )
+
+
+def _knows_buyer(actor: Actor, order: Order) -> bool:
+    return order.user_id == actor.user_id or may_contact_buyer(actor, order)
 
 
 def money_of(session: Session, order_ids: Sequence[int]) -> dict[int, OrderMoney]:

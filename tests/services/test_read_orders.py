@@ -142,3 +142,30 @@ def test_who_sees_a_payment(session, buyer, seller, order):
         assert caught.value.code == "transaction_not_found"
         page = list_payments(session, actor_of(nobody), PaymentFilter(), PageRequest())
         assert page.rows == []
+
+
+def test_a_seller_is_shown_where_the_buyer_is_while_there_is_something_to_bring(
+    session, buyer, seller, boots
+):
+    private = {
+        "phone_number": "254712000999",
+        "delivery_address": "Kenyatta Avenue 5",
+        "note": "Ring twice",
+    }
+    order = buy(session, buyer, (boots, 1), **private)
+    admin = make_user(session, Role.ADMIN)
+
+    def known_to(user) -> set:
+        one = find_order(session, actor_of(user), order.id)
+        listed = list_orders(session, actor_of(user), OrderFilter(), PageRequest()).rows[0]
+        assert [getattr(listed, name) for name in private] == [
+            getattr(one, name) for name in private
+        ]
+        return {name for name in private if getattr(one, name) is not None}
+
+    for status in OrderStatus:
+        order.status = status
+        session.flush()
+        assert known_to(buyer) == known_to(admin) == set(private)
+        brought = status in {OrderStatus.PAID, OrderStatus.SHIPPED}
+        assert known_to(seller) == (set(private) if brought else set()), status
