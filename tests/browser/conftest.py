@@ -23,7 +23,7 @@ def shop(tmp_path_factory, sqlite_template) -> Iterator[Shop]:
     """Simulated time runs fast, so that nobody waits for a PIN to be typed."""
     folder = tmp_path_factory.mktemp("browser")
     url = make_database("sqlite", "browser", folder, sqlite_template, "")
-    with Shop(folder, url, SHOP_NAME="Duka la Amina") as shop:
+    with Shop(folder, url, SHOP_NAME="Duka la Amina", RATE_LIMITS_ENABLED="true") as shop:
         yield shop.open(clock_factor=10)
 
 

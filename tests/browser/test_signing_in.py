@@ -35,7 +35,7 @@ def test_the_right_password_opens_the_account_and_signing_out_closes_it(visit, a
     cookie = cookie_of(visitor)
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
     visitor.go("/account")
-    visitor.page.get_by_role("button", name="Sign out").click()
+    visitor.page.get_by_role("button", name="Sign out", exact=True).click()
     expect(visitor.page.get_by_role("link", name="Sign in")).to_be_visible()
     assert cookie_of(visitor) is None
     visitor.context.add_cookies([cookie])  # a copy of it is dead as well
@@ -58,6 +58,18 @@ def test_a_wrong_password_is_said_at_the_form_and_nobody_is_signed_in(visit, ami
     expect(visitor.page.get_by_role("alert")).to_have_text("The name or the password is wrong.")
     expect(visitor.page.get_by_label(NAME)).to_have_value(amina.username)
     expect(visitor.page.get_by_label("Password")).to_have_value("")
+    assert cookie_of(visitor) is None
+
+
+def test_who_guesses_has_to_wait_also_with_the_right_password(visit, shop):
+    guessed = shop.sign_up("guessed", shop.phone("5678"))
+    visitor = visit()
+    visitor.go("/login")
+    for number in range(5):
+        type_in(visitor, guessed.username, f"guess {number}")
+        expect(visitor.page.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+    type_in(visitor, guessed.username, PASSWORD)
+    expect(visitor.page.get_by_role("alert")).to_contain_text("Too many attempts.")
     assert cookie_of(visitor) is None
 
 
