@@ -15,13 +15,18 @@ from app.errors import Forbidden, InvalidInput
 from app.jobs.export_products import export_products
 from app.jobs.import_products import ImportRules, import_products
 from app.policies import Role
-from app.schemas.catalogue_csv import ExportQuery, ImportQuery, ImportReportSchema, read_row
+from app.schemas.catalogue_csv import (
+    LARGEST_FILE_BYTES,
+    ExportQuery,
+    ImportQuery,
+    ImportReportSchema,
+    read_row,
+)
 from app.security import current_actor, require_role
 from app.services.catalogue_csv import ExportRequest, ImportReport
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-LARGEST_FILE_BYTES = 10 * 1024 * 1024
 _IN_MEMORY_BYTES = 1024 * 1024
 _PIECE_BYTES = 64 * 1024
 _FIELD = "file"

@@ -12,6 +12,7 @@ from app.schemas.item import LONGEST_URL, WebAddress
 from app.services.catalogue_csv import CsvFormat, Line, ProductRow, RowFault
 from app.services.change_product import ProductChange
 
+LARGEST_FILE_BYTES = 10 * 1024 * 1024
 LONGEST_PATH = 500
 _CURRENCY = re.compile(r"^(?:kes|kshs?)\.?\s*|\s*(?:kes|kshs?|/[-=])$", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")

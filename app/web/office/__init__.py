@@ -1,6 +1,16 @@
 """The office: what sellers and admins see and do."""
 
-from app.web.office import orders, payments, today  # noqa: F401 - views register themselves
+from app.web.office import (  # noqa: F401 - views register themselves
+    orders,
+    payments,
+    product_pictures,
+    products,
+    spreadsheets,
+    stock,
+    tasks,
+    today,
+    users,
+)
 from app.web.office.blueprint import office
 
 __all__ = ["office"]

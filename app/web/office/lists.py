@@ -17,6 +17,7 @@ from app.web.language import gettext, mark
 from app.web.pages import Form, next_address, page, refused_form
 
 A_DAY = timedelta(days=1)
+_IN_NO_FIELD = frozenset({"status", "stock", "role", "seller", "cursor"})
 
 
 class Search(Schema):
@@ -83,7 +84,7 @@ def _loaded(schema: ma.Schema, values: Mapping[str, str]) -> Any:
 def _refused(refusal: AppError, values: Mapping[str, str]) -> Form:
     """What no field of the form shows is said above it."""
     form = refused_form(refusal, values)
-    unseen = [message for name, message in form.errors.items() if name in {"status", "cursor"}]
+    unseen = [message for name, message in form.errors.items() if name in _IN_NO_FIELD]
     if not unseen:
         return form
     return Form(form.values, form.errors, gettext(unseen[0]), form.problem_code)

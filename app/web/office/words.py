@@ -5,10 +5,16 @@ from typing import NamedTuple
 from app.models import (
     Account,
     LedgerEventKind,
+    MovementKind,
     OrderStatus,
     PaymentState,
     PaymentStatus,
+    TaskKind,
+    TaskPriority,
+    TaskStatus,
 )
+from app.policies import Role
+from app.services.adjust_stock import StockReason
 from app.web.language import mark
 
 
@@ -83,4 +89,56 @@ BOOKING_WORDS: dict[str, str] = {
     LedgerEventKind.PAYMENT: mark("Payment"),
     LedgerEventKind.SALE: mark("Sale"),
     LedgerEventKind.REFUND: mark("Paid back"),
+}
+
+MOVEMENT_WORDS: dict[str, str] = {
+    MovementKind.RECEIPT: mark("Came in"),
+    MovementKind.ADJUSTMENT: mark("Set by hand"),
+    MovementKind.HOLD: mark("Held for an order"),
+    MovementKind.RELEASE: mark("Given back by an order"),
+    MovementKind.SALE: mark("Sold"),
+    MovementKind.LATE_SALE: mark("Sold, paid late"),
+    MovementKind.RESTOCK: mark("Put back after a sale"),
+}
+
+REASON_WORDS: dict[str, str] = {
+    StockReason.RECEIVED: mark("New goods came in"),
+    StockReason.RETURNED: mark("A buyer brought it back"),
+    StockReason.FOUND: mark("Counted: there are more"),
+    StockReason.DAMAGED: mark("Damaged"),
+    StockReason.LOST: mark("Lost or stolen"),
+    StockReason.SOLD_ELSEWHERE: mark("Sold elsewhere"),
+    StockReason.MISSING: mark("Counted: there are fewer"),
+}
+
+ROLE_WORDS: dict[str, str] = {
+    Role.CUSTOMER: mark("Customer"),
+    Role.SELLER: mark("Seller"),
+    Role.ADMIN: mark("Admin"),
+}
+
+TASK_KIND_WORDS: dict[str, str] = {
+    TaskKind.MANUAL: mark("Written by a person"),
+    TaskKind.LATE_MONEY: mark("Money came late"),
+    TaskKind.DOUBLE_PAYMENT: mark("Paid twice"),
+    TaskKind.WRONG_AMOUNT: mark("Wrong amount"),
+    TaskKind.MISMATCHED_CALLBACK: mark("A report that does not fit"),
+    TaskKind.UNREADABLE_CALLBACK: mark("A report nobody can read"),
+    TaskKind.UNKNOWN_PAYMENT: mark("No answer about a payment"),
+    TaskKind.DISPUTED_PAYMENT: mark("M-Pesa disputes a payment"),
+    TaskKind.RECEIPT_CONFLICT: mark("One receipt, two payments"),
+    TaskKind.MPESA_CONFIGURATION: mark("M-Pesa settings"),
+    TaskKind.STUCK_MESSAGE: mark("A message that is stuck"),
+}
+
+TASK_WORDS: dict[str, Word] = {
+    TaskStatus.TODO: Word(mark("To do"), "wait"),
+    TaskStatus.IN_PROGRESS: Word(mark("In progress")),
+    TaskStatus.DONE: Word(mark("Done"), "good"),
+}
+
+PRIORITY_WORDS: dict[str, str] = {
+    TaskPriority.LOW: mark("Low"),
+    TaskPriority.NORMAL: mark("Normal"),
+    TaskPriority.HIGH: mark("High"),
 }
