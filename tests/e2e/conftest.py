@@ -17,12 +17,12 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-@pytest.fixture(scope="session", params=DATABASES)
+@pytest.fixture(scope="package", params=DATABASES)
 def e2e_database_kind(request) -> str:
     return request.param
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def make_shop(e2e_database_kind, tmp_path_factory, request, worker_id):
     """Makes a closed shop on a new, migrated database of each kind in turn."""
 
@@ -41,8 +41,12 @@ def make_shop(e2e_database_kind, tmp_path_factory, request, worker_id):
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def story(make_shop) -> Story:
-    """Every row of the simulator's table, lived through once by a shop of its own."""
+    """Every row of the simulator's table, lived through once by a shop of its own.
+
+    It is closed when the last test of this folder is done: an open shop sweeps on, beside all
+    other tests.
+    """
     with make_shop("story").open() as shop:
         yield tell_story(shop)

@@ -12,17 +12,19 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 45.0
-_POLL_SECONDS = 0.05
+_FIRST_POLL_SECONDS, _LAST_POLL_SECONDS = 0.02, 0.25
 _TAIL_CHARACTERS = 6000
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
     """The first true value of ``condition``; AssertionError when none came in time."""
     deadline = time.monotonic() + seconds
+    pause = _FIRST_POLL_SECONDS
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"Waited {seconds:g} s in vain until {what}.")
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(pause * 1.3, _LAST_POLL_SECONDS)  # who is waited for needs the processor
     return value
 
 

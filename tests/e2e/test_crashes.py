@@ -61,7 +61,7 @@ class Wreck:
     refused_push: httpx2.Response | None = None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def wreck(make_shop) -> Wreck:
     with make_shop("crashes") as shop:
         shop.start_simulator()

@@ -23,7 +23,7 @@ class LateMoney:
     facts: dict[str, Facts] = field(default_factory=dict)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def late(story) -> LateMoney:
     shop = story.shop
     late = LateMoney(

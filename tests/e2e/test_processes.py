@@ -25,7 +25,7 @@ PAYER_ANSWERS_SECONDS = 3
 PROMPTS_ARE_OVER_SECONDS = 61
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def opened(make_shop):
     settings = {
         "WEB_WORKERS": "1",
