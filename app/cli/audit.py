@@ -3,15 +3,16 @@
 import click
 
 from app.cli import Failure
-from app.cli.context import opened_work
+from app.cli.context import opened_database
 from app.services.audit import INVARIANTS, audit
+from app.utils.clock import utc_now
 
 
 @click.command
 def command() -> None:
     """Check every invariant of money and stock; exit 1 and list each row that breaks one."""
-    with opened_work() as work, work.database.reading() as session:
-        findings = audit(session, work.now())
+    with opened_database() as database, database.reading() as session:
+        findings = audit(session, utc_now())
     for finding in findings:
         click.echo(f"{finding.invariant}  {finding.subject}: {finding.detail}")
     broken = sorted({finding.invariant for finding in findings})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.config import Config, ConfigError
 
 if TYPE_CHECKING:
+    from app.db import Database
     from app.jobs.work import Work
 
 ENV_FILE = Path(".env")
@@ -54,3 +55,17 @@ def opened_work() -> Iterator["Work"]:
         yield work
     finally:
         work.database.dispose()
+
+
+@contextmanager
+def opened_database() -> Iterator["Database"]:
+    """The database alone: who needs no more is spared the time to load the world outside."""
+    from app.jobs.build import build_database
+
+    config = load_config()
+    start_logging(config)
+    database = build_database(config)
+    try:
+        yield database
+    finally:
+        database.dispose()

@@ -5,12 +5,13 @@ import sys
 import click
 
 from app.cli import BadInput
-from app.cli.context import opened_work
+from app.cli.context import opened_database, opened_work
 from app.jobs.accounts import create_user
 from app.models import User
 from app.policies import Role
 from app.services.pages import MAX_LIMIT, PageRequest
 from app.services.users import NewUser, UserFilter, list_users, promote_user
+from app.utils.clock import utc_now
 from app.utils.identity import clean_email, clean_username
 from app.utils.phone import normalise_msisdn
 
@@ -46,8 +47,8 @@ def create(
 @click.argument("role", type=ROLES)
 def promote(name: str, role: str) -> None:
     """Give the user NAME (a username or an e-mail address) the role ROLE."""
-    with opened_work() as work, work.database.transaction() as session:
-        user = promote_user(session, name, Role(role), work.now())
+    with opened_database() as database, database.transaction() as session:
+        user = promote_user(session, name, Role(role), utc_now())
     click.echo(f"{user.username} (id {user.id}) is {user.role} from the next request on.")
 
 
@@ -58,7 +59,7 @@ def list_them(role: str | None, search: str | None) -> None:
     """List accounts, the newest first."""
     wanted = UserFilter(search=search, role=Role(role) if role else None)
     cursor = None
-    with opened_work() as work, work.database.reading() as session:
+    with opened_database() as database, database.reading() as session:
         while True:
             page = list_users(session, wanted, PageRequest(limit=MAX_LIMIT, cursor=cursor))
             for user in page.rows:
