@@ -9,7 +9,7 @@ _WIDTH = 13
 
 def banner(config: Config, simulator: str | None) -> str:
     shop = config.public_url
-    rows = [("Shop", f"{shop}/"), ("API", f"{shop}/docs")]
+    rows = [("Shop", f"{shop}/"), ("Office", f"{shop}/office"), ("API", f"{shop}/docs")]
     if simulator is not None:
         rows.append(("M-Pesa", f"{simulator}/  (a simulated phone; no money moves)"))
     parts = ["", "Sokoni is open.", "", *(f"  {name:<{_WIDTH}}{value}" for name, value in rows)]

@@ -93,7 +93,7 @@ def test_another_request_id_is_replaced(client, given):
 
 @pytest.mark.parametrize(
     "path",
-    ["/healthz", "/api/nothing", "/nothing", "/", "/docs", "/static/pages.css", "/api/probe/bug"],
+    ["/healthz", "/api/nothing", "/nothing", "/", "/docs", "/static/docs.css", "/api/probe/bug"],
 )
 def test_attack_98_every_answer_carries_the_security_headers(client, path):
     with client.get(path) as response:
