@@ -30,6 +30,7 @@ PAGE_POLICY = (
 )
 HSTS = "max-age=31536000; includeSubDomains"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -43,6 +44,7 @@ def init_http(app: Flask, *, https: bool, trusted_hosts: frozenset[str]) -> None
     # Not Werkzeug's TRUSTED_HOSTS: it cuts its entries at the first colon, so [::1] never matches.
     app.before_request(refuse_other_hosts)
     app.before_request(_refuse_two_lengths)
+    app.before_request(_refuse_what_is_no_text)
     app.after_request(_add_headers)
     if https:
         app.after_request(_add_hsts)
@@ -75,6 +77,18 @@ def _refuse_two_lengths() -> None:
     if request.environ.get("HTTP_TRANSFER_ENCODING") and request.environ.get("CONTENT_LENGTH"):
         g.close_connection = True
         raise BadRequest("Send Content-Length or Transfer-Encoding, not both.")
+
+
+def _refuse_what_is_no_text() -> None:
+    """Werkzeug reads the bytes of a query as UTF-8 and answers others with a 500, and some servers
+    let them through, and line breaks with them.
+    """
+    try:
+        is_text = not _CONTROL.search(request.query_string.decode())
+    except UnicodeDecodeError:
+        is_text = False
+    if not is_text:
+        raise BadRequest("The address holds bytes that are no text. Write them with % codes.")
 
 
 def _add_headers(response: Response) -> Response:
