@@ -34,7 +34,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import TooManyRequests
 
 from app.utils.address import subscriber_of
-from app.utils.token import BadToken, TokenKind, read_token
+from app.utils.token import BadToken, TokenKind, page_cookie_name, read_token
 
 FALLBACK_SECONDS = 10
 REDIS_TIMEOUT_SECONDS = 0.2
@@ -217,11 +217,14 @@ def by_user() -> str:
     one. Whether the token still stands is for the guard to say.
     """
     header = request.headers.get("Authorization", "")
-    if header.startswith("Bearer "):
-        try:
+    cookie = request.cookies.get(page_cookie_name(), "")
+    try:
+        if header.startswith("Bearer "):
             return f"user:{read_token(header.removeprefix('Bearer '), TokenKind.ACCESS).user_id}"
-        except BadToken:
-            return by_address()
+        if cookie:
+            return f"user:{read_token(cookie, TokenKind.PAGE).user_id}"
+    except BadToken:
+        return by_address()
     return by_address()
 
 

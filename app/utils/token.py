@@ -138,6 +138,11 @@ def make_tokens(user_id: int, session_id: str, refresh_token_id: str) -> TokenPa
     )
 
 
+def page_cookie_name() -> str:
+    """With TLS the name itself forbids that another host or an insecure page sets it."""
+    return "__Host-sokoni" if current_app.config["SESSION_COOKIE_SECURE"] else "sokoni"
+
+
 def make_page_token(user_id: int, session_id: str) -> str:
     """A token for the cookie of one sign-in, good as long as the sign-in itself."""
     good_for: timedelta = current_app.config["JWT_REFRESH_TOKEN_EXPIRES"]

@@ -24,22 +24,19 @@ from app.security import (
     sign_in_of,
 )
 from app.services.users import SignedIn
-from app.utils.token import BadToken, TokenKind, make_page_token, read_token
+from app.utils.token import (
+    BadToken,
+    TokenKind,
+    make_page_token,
+    page_cookie_name,
+    read_token,
+)
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _VISITOR = "sokoni.visitor"
 _NOBODY = "nobody"
-
-
-def cookie_name() -> str:
-    """With TLS the name itself forbids that another host or an insecure page sets it."""
-    return f"{_prefix()}sokoni"
-
-
-def _prefix() -> str:
-    return "__Host-" if current_app.config["SESSION_COOKIE_SECURE"] else ""
 
 
 def visitor() -> Actor | None:
@@ -58,7 +55,7 @@ def visitor_sign_in() -> SignedIn | None:
 
 
 def _look_up() -> SignedIn | None:
-    token = request.cookies.get(cookie_name())
+    token = request.cookies.get(page_cookie_name())
     if not token:
         return None
     try:
@@ -118,7 +115,7 @@ def welcome(response: Response, user_id: int, session_id: str) -> Response:
     """Give a browser the sign-in that was just opened. What it held before is forgotten."""
     session.clear()  # a form's secret from before the sign-in is not one from after it
     response.set_cookie(
-        cookie_name(),
+        page_cookie_name(),
         make_page_token(user_id, session_id),
         max_age=current_app.config["JWT_REFRESH_TOKEN_EXPIRES"],
         path="/",
@@ -133,7 +130,7 @@ def farewell(response: Response) -> Response:
     """Take the sign-in out of a browser; ending the session itself is the caller's."""
     session.clear()
     response.delete_cookie(
-        cookie_name(),
+        page_cookie_name(),
         path="/",
         secure=current_app.config["SESSION_COOKIE_SECURE"],
         httponly=True,

@@ -11,8 +11,7 @@ from werkzeug.test import TestResponse
 from app.context import now
 from app.db import transaction
 from app.models import LoginSession, User
-from app.utils.token import make_page_token, new_opaque_id
-from app.web.visitors import cookie_name
+from app.utils.token import make_page_token, new_opaque_id, page_cookie_name
 
 _TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 _TAGS = re.compile(r"<[^>]+>")
@@ -69,7 +68,7 @@ def signed_in(app: Flask, user: User) -> Browser:
                     expires_at=now() + timedelta(days=30),
                 )
             )
-        browser.client.set_cookie(cookie_name(), make_page_token(user.id, session_id))
+        browser.client.set_cookie(page_cookie_name(), make_page_token(user.id, session_id))
     return browser
 
 
