@@ -100,6 +100,7 @@ def configure_logging(*, level: str, as_json: bool, secrets: Iterable[str] = ())
             processors=[
                 *shared,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _show_what_does_not_print,
                 render,
             ],
         )
@@ -108,6 +109,25 @@ def configure_logging(*, level: str, as_json: bool, secrets: Iterable[str] = ())
     root.handlers = [known for known in root.handlers if known.get_name() != _OURS] + [handler]
     root.setLevel(level)
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # our own lines say what was asked
+
+
+def _show_what_does_not_print(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """What a caller sent steers no terminal: all but line breaks is shown by its code."""
+    return {
+        name: _printable(value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter.isprintable() or letter in "\n\t"
+        else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
 
 
 class Scrubber:
