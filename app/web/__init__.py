@@ -12,7 +12,7 @@ from flask_compress import Compress
 from app.config import Config
 from app.web.account import account
 from app.web.buying import buying
-from app.web.formats import init_formats
+from app.web.formats import fingerprint, init_formats
 from app.web.language import init_language
 from app.web.office import office
 from app.web.pages import Pages, shared_context
@@ -48,7 +48,11 @@ def register_pages(app: Flask, config: Config) -> None:
 
 
 def _keep_static_files(response: Response) -> Response:
-    """A file whose address changes with its content may be kept for good."""
-    if request.endpoint == "static" and "v" in request.args and response.status_code in {200, 304}:
-        response.headers["Cache-Control"] = _A_YEAR
+    """A file whose address changes with its content may be kept for good; not under the address
+    of another version, which a page of a newer or older process may name while both run.
+    """
+    if request.endpoint == "static" and response.status_code in {200, 304}:
+        name = (request.view_args or {})["filename"]
+        if request.args.get("v") == fingerprint(name):
+            response.headers["Cache-Control"] = _A_YEAR
     return response

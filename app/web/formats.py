@@ -77,7 +77,7 @@ def paragraphs(text: str) -> Markup:
 
 def asset(name: str) -> str:
     """The address of a static file, which changes when the file does."""
-    return url_for("static", filename=name, v=_fingerprint(name))
+    return url_for("static", filename=name, v=fingerprint(name))
 
 
 def sized(url: str, width: int) -> str:
@@ -87,5 +87,6 @@ def sized(url: str, width: int) -> str:
 
 
 @cache
-def _fingerprint(name: str) -> str:
+def fingerprint(name: str) -> str:
+    """A short word that changes when the static file does."""
     return hashlib.sha256((_STATIC / name).read_bytes()).hexdigest()[:12]
