@@ -3,7 +3,7 @@
 from typing import Any
 
 import marshmallow as ma
-from flask import Response, redirect, request
+from flask import Response, current_app, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.context import current_work, now
@@ -128,7 +128,14 @@ def choose() -> AnyResponse:
     response = _see(local_path(request.form.get("next")))
     wanted = request.form.get("language", "")
     if wanted in LANGUAGES:
-        response.set_cookie(COOKIE, wanted, max_age=_A_YEAR_SECONDS, samesite="Lax", httponly=True)
+        response.set_cookie(
+            COOKIE,
+            wanted,
+            max_age=_A_YEAR_SECONDS,
+            secure=current_app.config["SESSION_COOKIE_SECURE"],
+            httponly=True,
+            samesite="Lax",
+        )
     return response
 
 
