@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
@@ -70,10 +71,12 @@ def takes_upload(
 def sent_file(name: str, biggest: int) -> bytes:
     """The file of a form. Raises InvalidInput for none, TooLarge beyond ``biggest`` bytes."""
     with ExitStack() as held:  # a big one waits in a file of its own
-        for file in request.files.values():
+        for file in chain.from_iterable(request.files.listvalues()):
             held.callback(file.close)
-        chosen = request.files.get(name)
-        content = chosen.read() if chosen else b""
+        chosen = request.files.getlist(name)
+        if len(chosen) > 1:
+            raise InvalidInput.field(name, "Choose one file.")
+        content = chosen[0].read() if chosen else b""
     if not content:
         raise InvalidInput.field(name, "Choose a file first.")
     if len(content) > biggest:
@@ -125,8 +128,12 @@ class Form:
 def sent_values(nullable: tuple[str, ...] = ()) -> dict[str, Any]:
     """What the browser sent, without the fields that were left empty.
 
-    An empty field among ``nullable`` is None instead: it takes a value away.
+    An empty field among ``nullable`` is None instead: it takes a value away. Raises InvalidInput
+    for a field that was sent twice: which of the two counts would be a guess.
     """
+    for name, sent in request.form.lists():
+        if len(sent) > 1:
+            raise InvalidInput.field(name, "Send this once.")
     values: dict[str, Any] = {}
     for name, text in request.form.items():
         if name == _FORM_TOKEN:
@@ -149,8 +156,8 @@ def submit(
 
     The page then has the status and the headers of the refusal, like the API's answer to it.
     """
-    values = sent_values(nullable)
     try:
+        values = sent_values(nullable)
         try:
             command = schema.load(values)
         except ma.ValidationError as error:
