@@ -1,19 +1,25 @@
 """English and Swahili. The English sentence is the key; translations/ holds the Swahili ones.
 
+A sentence that code writes with numbers in it, like "Must be from 1 to 99.", is found by its key
+with {1}, {2}, … in their places: "Must be from {1} to {2}.".
+
 A language is chosen by the buttons at the foot of each page (a cookie remembers it), otherwise by
 what the browser asks for.
 """
 
+import re
 from functools import cache
 from pathlib import Path
 
 from babel.messages.pofile import read_po
 from flask import Flask, g, has_request_context, request
+from markupsafe import Markup
 
 LANGUAGES = {"en": "English", "sw": "Kiswahili"}
 DEFAULT_LANGUAGE = "en"
 COOKIE = "sokoni_language"
 _HERE = Path(__file__).parent / "translations"
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 Translations = dict[str, tuple[str, str]]
 """A message, with its plural's translation; the two are one where there is no plural."""
@@ -25,6 +31,17 @@ def init_language(app: Flask) -> None:
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
         gettext, ngettext, newstyle=True
     )
+    app.jinja_env.globals["_"] = _say
+
+
+def _say(message: str, /, **values: object) -> str:
+    """``_("…")`` of the templates. Jinja's own takes any message for a format and for safe HTML.
+
+    Here a message without values is text like any other: it is escaped where it is shown, as it
+    may be one that ends in what somebody typed.
+    """
+    said = gettext(message)
+    return Markup(said) % values if values else said  # noqa: S704 - values come with our literals
 
 
 def choose_language() -> str:
@@ -49,7 +66,27 @@ def gettext(message: str) -> str:
     """The message in the language of the page; as it stands where nobody has translated it."""
     if choose_language() == DEFAULT_LANGUAGE or not message:
         return message
-    return translations(choose_language()).get(message, (message, message))[0]
+    known = translations(choose_language())
+    if message in known:
+        return known[message][0]
+    pattern, numbers = take_numbers_out(message)
+    if pattern not in known:
+        return message
+    said = known[pattern][0]
+    for place, number in enumerate(numbers, 1):
+        said = said.replace(f"{{{place}}}", number)
+    return said
+
+
+def take_numbers_out(message: str) -> tuple[str, list[str]]:
+    """A sentence with {1}, {2}, … where its numbers stood, and those numbers."""
+    numbers: list[str] = []
+
+    def note(found: re.Match[str]) -> str:
+        numbers.append(found[0])
+        return f"{{{len(numbers)}}}"
+
+    return _NUMBER.sub(note, message), numbers
 
 
 def ngettext(singular: str, plural: str, number: int) -> str:
