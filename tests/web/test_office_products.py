@@ -192,16 +192,19 @@ def test_who_saves_over_anothers_change_is_asked_to_look_and_loses_no_word(
     people, users, database, boots
 ):
     address = f"/office/products/{boots.id}"
-    form = written(people["seller"].get(address), description="My <b>text</b>")
+    form = written(people["seller"].get(address), description="My <b>text</b>", price="1,499.5")
     with database.transaction() as session:
-        change = ProductChange(name="Rubber boots", price_cents=99_900)
+        change = ProductChange(name="Rubber boots", low_stock_threshold=0)
         change_product(session, actor_of(users["admin"]), boots.id, change, NOW)
     before = database_snapshot(database)
     refused = people["seller"].post(address, form)
     assert refused.status_code == 412
     shown = words(refused)
     assert "Somebody changed it since you opened it. Your text is kept below" in shown
-    assert "Name Rubber boots Price in shillings 999 Description Two lines" in shown
+    assert (
+        "differs from yours: Name Rubber boots Description Two lines"
+        " Tell me when so few are left 0 Name" in shown
+    )
     assert "My &lt;b&gt;text&lt;/b&gt;</textarea>" in refused.text
     assert database_snapshot(database) == before
     again = {**form, "seen": hidden(refused, "seen")}
@@ -305,6 +308,7 @@ def test_what_orders_hold_is_not_taken_away_and_a_second_click_counts_once(peopl
 
 
 FILE = b"sku,name,price,stock\nB-1,Boots,1600,7\nN-1,New hat,500,4\nN-2,,abc,1\n"
+NO_CATEGORY = b"sku,name,price,category\nH-1,Hat,500,Headwear\n"
 
 
 def test_a_spreadsheet_is_checked_and_then_brought_in(people, users, database, boots):
@@ -340,19 +344,19 @@ def test_a_spreadsheet_is_checked_and_then_brought_in(people, users, database, b
     assert people["buyer"].post(address, {"step": "import"}).status_code == 403
 
 
-def test_only_an_admin_has_categories_made_by_a_file(people, database, boots):
-    content = b"sku,name,price,category\nH-1,Hat,500,Headwear\n"
-    form = {"step": "import", "create_categories": "true"}
+def test_only_an_admin_has_categories_made_by_a_file(people, database):
+    def send(name, step):
+        people[name].get("/office/products/import")
+        form = {"step": step, "create_categories": "true"}
+        file = (io.BytesIO(NO_CATEGORY), "a.csv")
+        return people[name].post("/office/products/import", {**form, "file": file})
+
     before = database_snapshot(database)
-    people["seller"].get("/office/products/import")
-    people["seller"].post(
-        "/office/products/import", {**form, "file": (io.BytesIO(content), "a.csv")}
-    )
+    refused = words(send("seller", "check"))
+    assert "2 category Headwear There is no category “Headwear”. Bring products in" in refused
+    send("seller", "import")
     assert database_snapshot(database) == before
-    people["admin"].get("/office/products/import")
-    people["admin"].post(
-        "/office/products/import", {**form, "file": (io.BytesIO(content), "a.csv")}
-    )
+    send("admin", "import")
     assert "Headwear" in people["admin"].get("/office/products/new").text
 
 

@@ -1,24 +1,19 @@
 """Products: found, written, changed, taken out of the shop."""
 
-from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import marshmallow as ma
 from flask import Response
-from marshmallow import validate
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.context import now
 from app.db import reading, transaction
 from app.models import Product
-from app.models.item import MAX_STOCK
 from app.policies import Role
 from app.schemas.base import PlainText, QueryId, Schema
-from app.schemas.catalogue_csv import CellCount, CellMoney
-from app.schemas.item import LONGEST_CATEGORY, CategoryReference
+from app.schemas.item import LONGEST_CATEGORY
 from app.security import current_actor
-from app.services.categories import CategoryNode, read_category_tree
 from app.services.create_product import NewProduct, create_product
 from app.services.delete_product import delete_product
 from app.services.find_product import find_own_product
@@ -31,12 +26,18 @@ from app.services.shop_products import (
     change_text,
     find_shop_product,
     list_shop_products,
-    text_mark,
 )
-from app.utils.money import cents_to_wire
 from app.web.language import gettext, mark
 from app.web.office.blueprint import office
 from app.web.office.lists import look_up
+from app.web.office.product_forms import (
+    FIELD_NAMES,
+    ChangedProductForm,
+    NewProductForm,
+    category_choices,
+    differing,
+    written_values,
+)
 from app.web.pages import Form, asked_page, done, page, submit
 from app.web.visitors import role_page
 
@@ -47,17 +48,6 @@ CHIPS = (
     (StockFilter.LOW, mark("Little left")),
     (StockFilter.SOLD_OUT, mark("Sold out")),
 )
-FIELD_NAMES = {
-    "name": mark("Name"),
-    "price": mark("Price in shillings"),
-    "category": mark("Category"),
-    "description": mark("Description"),
-    "sku": mark("Your own code (SKU)"),
-    "low_stock_threshold": mark("Tell me when so few are left"),
-}
-_COUNT = validate.Range(min=0, max=MAX_STOCK, error="Must be from 0 to {max}.")
-
-Choices = Sequence[tuple[str, str]]
 
 
 class ProductSearch(Schema):
@@ -75,35 +65,6 @@ class ProductSearch(Schema):
     def _filter(self, data: dict[str, Any], **_kwargs: Any) -> ShopProductFilter:
         words = tuple(data.pop("words").split()[:MOST_WORDS])
         return ShopProductFilter(words=words, **data)
-
-
-class ProductForm(Schema):
-    """A product as people write it; a field that is left empty is empty."""
-
-    name = PlainText(min=1, max=200, required=True)
-    price = CellMoney(attribute="price_cents", minimum_cents=1, required=True)
-    description = PlainText(max=10_000, multiline=True, load_default="")
-    category = CategoryReference(load_default=None)
-    sku = PlainText(min=1, max=64, load_default=None)
-    low_stock_threshold = CellCount(validate=_COUNT, load_default=None)
-
-
-class NewProductForm(ProductForm):
-    stock = CellCount(validate=_COUNT, load_default=0)
-
-    @ma.post_load
-    def _command(self, data: dict[str, Any], **_kwargs: Any) -> NewProduct:
-        return NewProduct(**data)
-
-
-class ChangedProductForm(ProductForm):
-    """``seen`` says what the writer saw before."""
-
-    seen = ma.fields.String(required=True)
-
-    @ma.post_load
-    def _command(self, data: dict[str, Any], **_kwargs: Any) -> tuple[str, ProductText]:
-        return data.pop("seen"), ProductText(**data)
 
 
 @office.get("/office/products")
@@ -196,49 +157,15 @@ def product_page(product_id: int, **forms: Form) -> Response:
     return page("office/product.html", **context)
 
 
-def written_values(product: Product) -> dict[str, Any]:
-    """What a form shows of a product, and the mark by which a change of it is noticed."""
-    price = cents_to_wire(product.price_cents)
-    return {
-        "name": product.name,
-        "price": price if isinstance(price, int) else f"{price:.2f}",
-        "category": product.category.slug if product.category else "",
-        "description": product.description,
-        "sku": product.sku,
-        "low_stock_threshold": product.low_stock_threshold,
-        "seen": text_mark(product),
-    }
-
-
-def category_choices() -> Choices:
-    """Every category by its slug, named by its path from the top of the tree."""
-    with reading() as session:
-        return list(_paths(read_category_tree(session)))
-
-
-def _paths(nodes: Sequence[CategoryNode], above: str = "") -> Iterator[tuple[str, str]]:
-    for node in nodes:
-        yield node.slug, above + node.name
-        yield from _paths(node.children, f"{above}{node.name} / ")
-
-
 def _beside_theirs(form: Form, product: Product) -> dict[str, Any]:
     """The writer's text as it was sent, and beside it what differs now; to be saved again."""
     stored = written_values(product)
-    theirs = [
-        (label, stored[name])
-        for name, label in FIELD_NAMES.items()
-        if _as_sent(stored[name]) != _as_sent(form.value(name))
-    ]
+    theirs = [(FIELD_NAMES[name], stored[name]) for name in differing(form.values, stored)]
     problem = gettext(
         "Somebody changed it since you opened it. Your text is kept below: look, and save again."
     )
     values = {**form.values, "seen": stored["seen"]}
     return {"form": Form(values, form.errors, problem, form.problem_code), "theirs": theirs}
-
-
-def _as_sent(value: Any) -> str:
-    return "" if value is None else str(value).replace("\r\n", "\n").strip()
 
 
 def _again(product_id: int, form: Form) -> str:

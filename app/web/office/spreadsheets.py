@@ -78,4 +78,15 @@ def export() -> AnyResponse:
 
 
 def _page(form: Form, report: ImportReport | None = None) -> Response:
-    return page("office/import.html", form=form, report=report, most_shown=MOST_SHOWN)
+    return page(
+        "office/import.html",
+        form=form,
+        report=report,
+        most_shown=MOST_SHOWN,
+        for_people=_for_people,
+    )
+
+
+def _for_people(message: str) -> str:
+    """A sentence of the report without what it tells programs to ask the API."""
+    return gettext(message.partition(" GET /")[0])
