@@ -49,8 +49,10 @@ def pytest_collection_modifyitems(items):
             group = "story"
         if "e2e_database_kind" in item.fixturenames:
             group += f"-{item.callspec.params['e2e_database_kind']}"
+        if "chromium" in item.fixturenames:
+            group = "browser"
         item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    items.sort(key=lambda item: not {"e2e", "browser"} & set(item.path.parts))
 
 
 def pytest_sessionfinish(session):

@@ -18,7 +18,7 @@ SERIOUS = ("serious", "critical")
 expect.set_options(timeout=_MILLISECONDS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(tmp_path_factory, sqlite_template) -> Iterator[Shop]:
     """Simulated time runs fast, so that nobody waits for a PIN to be typed."""
     folder = tmp_path_factory.mktemp("browser")
@@ -27,7 +27,7 @@ def shop(tmp_path_factory, sqlite_template) -> Iterator[Shop]:
         yield shop.open(clock_factor=10)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:
