@@ -163,8 +163,9 @@ def templates() -> Iterator[tuple[str, str]]:
 def formatted_variables() -> list[str]:
     """Calls of ``_`` that put values into a message which is no literal."""
     found = []
+    environment = template_environment()
     for name, text in templates():
-        for call in template_environment().parse(text).find_all(nodes.Call):
+        for call in environment.parse(text).find_all(nodes.Call):
             named = isinstance(call.node, nodes.Name) and call.node.name == "_"
             if named and call.kwargs and not isinstance(call.args[0], nodes.Const):
                 found.append(f"{name}:{call.lineno}")
