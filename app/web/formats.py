@@ -37,11 +37,22 @@ def money(cents: int | None) -> str:
     return f"{sign}KSh\u00a0{shillings:,}" + (f".{rest:02d}" if rest else "")
 
 
+def in_nairobi(value: datetime) -> datetime:
+    """The same moment there; the last hours of the year 9999, which have none there, as they are.
+
+    A task may be due whenever its writer says, and its page is to open all the same.
+    """
+    try:
+        return value.astimezone(NAIROBI)
+    except OverflowError:
+        return value
+
+
 def moment(value: datetime | None, form: str = "d MMM y, HH:mm") -> Markup | str:
     """A moment in Nairobi, as a <time> element."""
     if value is None:
         return ""
-    shown = format_datetime(value.astimezone(NAIROBI), form, locale=choose_language())
+    shown = format_datetime(in_nairobi(value), form, locale=choose_language())
     return Markup('<time datetime="{}">{}</time>').format(rfc3339(value.astimezone(UTC)), shown)
 
 
@@ -49,13 +60,13 @@ def day(value: datetime | None) -> str:
     """A day in Nairobi."""
     if value is None:
         return ""
-    local = value.astimezone(NAIROBI).date()
+    local = in_nairobi(value).date()
     return format_date(local, "d MMM y", locale=choose_language())
 
 
 def local_day(value: datetime | None) -> str:
     """A day in Nairobi as a date field takes it."""
-    return "" if value is None else value.astimezone(NAIROBI).date().isoformat()
+    return "" if value is None else in_nairobi(value).date().isoformat()
 
 
 def phone(msisdn: str | None) -> str:

@@ -6,6 +6,7 @@ The tables are of addresses that the app itself names, so that a new page is und
 import io
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
@@ -342,3 +343,15 @@ def test_a_form_sent_twice_at_the_shelf_counts_once(app, database, shop):
     statuses = [seller.post("/office/products/1/stock", form).status_code for _ in range(2)]
     with database.reading() as session:
         assert (statuses, session.get_one(Product, 1).on_hand) == ([303, 409], before + 5)
+
+
+def test_no_moment_that_somebody_may_write_breaks_a_page(app, database, shop):
+    """A customer's task stands in an admin's list too."""
+    ends = [datetime.max.replace(microsecond=0, tzinfo=UTC), datetime.min.replace(tzinfo=UTC)]
+    with database.transaction() as session:
+        tasks = [make_task(session, shop["owner"], due_at=end).id for end in ends]
+    for person, root in (("owner", "/account"), ("admin", "/office")):
+        browser = signed_in(app, shop[person])
+        for path in (f"{root}/tasks", *[f"{root}/tasks/{task}" for task in tasks]):
+            assert browser.get(path).status_code == 200, path
+    assert "31 Dec 9999" in words(signed_in(app, shop["owner"]).get("/account/tasks"))
