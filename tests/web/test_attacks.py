@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import select
 from werkzeug.datastructures import MultiDict
 
 from app import create_app
 from app.db import EXTENSION, Database
-from app.models import Product, Task
+from app.models import LoginSession, Product, Task
 from app.policies import Role
 from app.utils.http import PAGE_POLICY
 from app.utils.logs import configure_logging
@@ -30,6 +31,7 @@ from tests.factories import (
     make_task,
     make_user,
 )
+from tests.pictures import picture
 from tests.web.browsing import Browser, signed_in, words
 from tests.web.test_page_matrix import path_of, rules_of
 
@@ -143,10 +145,13 @@ def test_attack_93_no_redirect_leads_out_or_carries_a_line_break(app):
 
 
 def test_attack_15_a_cookie_that_is_not_ours_is_nobodys(app, database, shop, clock):
-    with app.app_context():
+    owner = signed_in(app, shop["owner"])
+    with app.app_context(), database.reading() as session:
         cookie = page_cookie_name()
-        tokens = make_tokens(shop["owner"].id, new_opaque_id(), new_opaque_id())
-    good = signed_in(app, shop["owner"]).client.get_cookie(cookie).value
+        tokens = make_tokens(
+            shop["owner"].id, session.scalars(select(LoginSession.id)).one(), new_opaque_id()
+        )
+    good = owner.client.get_cookie(cookie).value
     spoiled = good[:-2] + ("AA" if good[-2:] != "AA" else "BB")
     none = "eyJhbGciOiJub25lIn0." + good.split(".")[1] + "."
     bad = (spoiled, none, good + good, "x" * 9_000, "a.b.c", '"\\000"', "\u00e9", "", "..",
@@ -184,7 +189,7 @@ def test_attack_47_55_a_field_that_is_sent_twice_is_refused(app, database, shop)
 def test_attack_73_crooked_forms_with_files_change_nothing(app, database, shop):
     browser = signed_in(app, shop["owner"])
     browser.get("/account")
-    png = b"\x89PNG\r\n\x1a\n"
+    png = picture()
     crooked = (
         (413, {f"part{n}": "x" for n in range(1001)}),
         (413, {"picture": (io.BytesIO(b"x" * 7_000_000), "x.png")}),
@@ -323,7 +328,7 @@ def test_attack_100_what_is_typed_into_pages_is_not_logged(app, shop, capsys):
 def test_what_a_caller_sends_steers_no_terminal(app, capsys):
     configure_logging(level="INFO", as_json=False)
     try:
-        Browser(app).get("/c/%1B%5B2J%00%0A%E2%80%AEx")
+        Browser(app).get("/c/%1B%5B2J%00%E2%80%AEx")
         line = capsys.readouterr().err
     finally:
         configure_logging(level="INFO", as_json=True)
@@ -355,3 +360,29 @@ def test_no_moment_that_somebody_may_write_breaks_a_page(app, database, shop):
         for path in (f"{root}/tasks", *[f"{root}/tasks/{task}" for task in tasks]):
             assert browser.get(path).status_code == 200, path
     assert "31 Dec 9999" in words(signed_in(app, shop["owner"]).get("/account/tasks"))
+
+
+def test_attack_35_a_seller_is_told_nothing_of_anothers_shelf(app, database, shop):
+    """What runs low is its seller's matter, and which admin counted it is nobody's."""
+    with database.transaction() as session:
+        session.get_one(Product, 1).low_stock_threshold = 1000
+        make_product(session, shop["other_seller"], name="Drums", stock=0)
+        second = make_user(session, Role.ADMIN)
+    admin, seller = signed_in(app, shop["admin"]), signed_in(app, shop["seller"])
+    seen = admin.get("/office/products/1/stock").text
+    form = {
+        "reason": "lost",
+        "quantity": "1",
+        "seen_change_id": seen.partition('name="seen_change_id" value="')[2].partition('"')[0],
+    }
+    assert admin.post("/office/products/1/stock", form).status_code == 303
+    for browser, told in (
+        (seller, (True, False)),
+        (signed_in(app, shop["other_seller"]), (False, True)),
+        (admin, (True, True)),
+    ):
+        page = browser.get("/office").text
+        assert ("Boots" in page, "Drums" in page) == told
+    name = shop["admin"].username
+    assert name in signed_in(app, second).get("/office/products/1/stock").text
+    assert name not in seller.get("/office/products/1/stock").text
