@@ -4,29 +4,37 @@ from datetime import timedelta
 
 from flask import Flask
 
-from app.context import now
+from app.context import WORK
 from app.db import transaction
 from app.models import LoginSession, User
-from app.utils.token import make_tokens, new_opaque_id
+from app.utils.token import TokenPair, make_tokens, new_opaque_id
 from tests.factories import make_user
+
+
+def open_session(app: Flask, user: User) -> LoginSession:
+    """A session of this user that has just begun."""
+    opened = LoginSession(
+        id=new_opaque_id(),
+        user_id=user.id,
+        refresh_jti=new_opaque_id(),
+        created_at=app.extensions[WORK].now(),
+        expires_at=app.extensions[WORK].now() + timedelta(days=30),
+    )
+    with app.app_context(), transaction() as session:
+        session.add(opened)
+    return opened
+
+
+def tokens_of(app: Flask, user: User) -> TokenPair:
+    """What signing in would have answered with."""
+    opened = open_session(app, user)
+    with app.app_context():
+        return make_tokens(user.id, opened.id, opened.refresh_jti)
 
 
 def sign_in(app: Flask, user: User) -> dict[str, str]:
     """Headers of a request by this user."""
-    session_id, refresh_id = new_opaque_id(), new_opaque_id()
-    with app.app_context():
-        with transaction() as session:
-            session.add(
-                LoginSession(
-                    id=session_id,
-                    user_id=user.id,
-                    refresh_jti=refresh_id,
-                    created_at=now(),
-                    expires_at=now() + timedelta(days=30),
-                )
-            )
-        tokens = make_tokens(user.id, session_id, refresh_id)
-    return {"Authorization": f"Bearer {tokens.access_token}"}
+    return {"Authorization": f"Bearer {tokens_of(app, user).access_token}"}
 
 
 def new_caller(app: Flask, database, role) -> tuple[User, dict[str, str]]:

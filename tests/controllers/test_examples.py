@@ -4,20 +4,16 @@ there and the caller may do all: what is shown as an example must work as one.
 
 import shlex
 import shutil
-from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from app.context import now
 from app.controllers.docs_chapters import chapters_of
 from app.controllers.openapi import openapi_document
-from app.db import transaction
-from app.models import LoginSession
 from app.policies import Role
 from app.utils.passwords import hash_password
-from app.utils.token import make_tokens, new_opaque_id
+from tests.controllers.sign_in import tokens_of
 from tests.core import ask_to_pay, buy
 from tests.factories import (
     CHEAP_HASH,
@@ -95,19 +91,7 @@ def test_every_example_works(app, shop, lines):
 
 def token_of(app, user, name):
     """As $TOKEN: the refresh token where that is what is sent."""
-    session_id, refresh_id = new_opaque_id(), new_opaque_id()
-    with app.app_context():
-        with transaction() as session:
-            session.add(
-                LoginSession(
-                    id=session_id,
-                    user_id=user.id,
-                    refresh_jti=refresh_id,
-                    created_at=now(),
-                    expires_at=now() + timedelta(days=30),
-                )
-            )
-        pair = make_tokens(user.id, session_id, refresh_id)
+    pair = tokens_of(app, user)
     return pair.refresh_token if name.endswith("/refresh") else pair.access_token
 
 

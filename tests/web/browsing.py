@@ -2,16 +2,14 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
 from html import unescape
 
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.context import now
-from app.db import transaction
-from app.models import LoginSession, User
-from app.utils.token import make_page_token, new_opaque_id, page_cookie_name
+from app.models import User
+from app.utils.token import make_page_token, page_cookie_name
+from tests.controllers.sign_in import open_session
 
 _TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 _TAGS = re.compile(r"<[^>]+>")
@@ -56,19 +54,9 @@ class Browser:
 def signed_in(app: Flask, user: User) -> Browser:
     """A browser in which this user is signed in, without the cost of a password."""
     browser = Browser(app)
-    session_id = new_opaque_id()
+    opened = open_session(app, user)
     with app.app_context():
-        with transaction() as session:
-            session.add(
-                LoginSession(
-                    id=session_id,
-                    user_id=user.id,
-                    refresh_jti=new_opaque_id(),
-                    created_at=now(),
-                    expires_at=now() + timedelta(days=30),
-                )
-            )
-        browser.client.set_cookie(page_cookie_name(), make_page_token(user.id, session_id))
+        browser.client.set_cookie(page_cookie_name(), make_page_token(user.id, opened.id))
     return browser
 
 
