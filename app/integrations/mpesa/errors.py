@@ -9,6 +9,7 @@ import re
 from app.ports import GatewayError
 
 _LONGEST_TEXT = 200
+_LONGEST_READ = 2000
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _ECHOED_TOKEN = re.compile(r"(?i)(invalid access token\s*[-:]\s*)(?!invalid )\S+")
 _CHECKOUT_ID = re.compile(r"ws_CO_\w+")
@@ -17,8 +18,11 @@ _LONG_NUMBER = re.compile(r"[0-9]{9,}")
 
 
 def scrub_text(text: str) -> str:
-    """A text from outside, short, printable, with no token and no whole phone number."""
-    text = _UNPRINTABLE.sub(" ", text)
+    """A text from outside, short, printable, with no token and no whole phone number.
+
+    An answer may be a megabyte of letters; what is too far back to be shown is not looked at.
+    """
+    text = _UNPRINTABLE.sub(" ", text[:_LONGEST_READ])
     text = _ECHOED_TOKEN.sub(r"\1[hidden]", text)
     text = _CHECKOUT_ID.sub("ws_CO_[hidden]", text)
     text = _OPAQUE.sub("[hidden]", text)
