@@ -36,6 +36,7 @@ def register_pages(app: Flask, config: Config) -> None:
         COMPRESS_MIMETYPES=["text/html", "text/css", "text/javascript", "image/svg+xml"],
         COMPRESS_ALGORITHM=["br", "gzip"],
         COMPRESS_MIN_SIZE=800,
+        COMPRESS_STREAMS=False,
     )
     Compress(app)
     init_language(app)
@@ -43,6 +44,7 @@ def register_pages(app: Flask, config: Config) -> None:
     app.jinja_env.globals.update(shop_name=config.shop_name, shop_contact=config.shop_contact)
     app.context_processor(shared_context)
     app.after_request(_keep_static_files)
+    app.after_request(_read_static_files)  # runs before the compression, which closes no file
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
 
@@ -55,4 +57,11 @@ def _keep_static_files(response: Response) -> Response:
         name = (request.view_args or {})["filename"]
         if request.args.get("v") == fingerprint(name):
             response.headers["Cache-Control"] = _A_YEAR
+    return response
+
+
+def _read_static_files(response: Response) -> Response:
+    if request.endpoint == "static" and response.is_streamed:
+        response.direct_passthrough = False
+        response.make_sequence()
     return response
