@@ -57,6 +57,11 @@ _numbers = count(1)
 _HTTP_SECONDS = 30.0
 
 
+def wait_for_worker(worker: Program) -> None:
+    """Until it works; before that, SIGTERM is its end like any other program's."""
+    wait_until(lambda: "worker_started" in worker.log(), "the worker works")
+
+
 @dataclass(frozen=True)
 class Person:
     id: int
@@ -185,13 +190,13 @@ class Shop:
     def start_worker(self, *, wait: bool = True, **more: str) -> Program:
         self.worker = self._start("worker", [_MANAGE, "worker"], more)
         if wait:
-            printed = self.worker.log
-            wait_until(lambda: "worker_started" in printed(), "the worker works")
+            wait_for_worker(self.worker)
         return self.worker
 
     def stop_worker(self) -> None:
         """As a deploy does: what it is doing it finishes."""
         assert self.worker is not None
+        wait_for_worker(self.worker)
         assert self.worker.stop() == 0, self.worker.tail()
 
     def restart_worker(self, *, wait: bool = True, **more: str) -> Program:

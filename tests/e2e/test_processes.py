@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from app.models import Payment
 from tests.e2e.processes import children_of, wait_until
-from tests.e2e.shop import QUANTITY, STOCK, Purchase, Shop
+from tests.e2e.shop import QUANTITY, STOCK, Purchase, Shop, wait_for_worker
 from tests.e2e.story import SUCCESS
 from tests.e2e.test_result_codes import ENDS
 
@@ -182,7 +182,7 @@ def test_two_workers_after_one_that_was_killed_lose_nothing_and_count_once(shop)
         shop.wait_for_order(purchase, "paid")
         settled_by_query(shop, purchase)
     for worker in (second, first):  # one may have done it all before the other was up
-        wait_until(lambda worker=worker: "worker_started" in worker.log(), "both work")
+        wait_for_worker(worker)
     assert second.stop() == 0
     assert first.is_alive()
 
