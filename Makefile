@@ -6,7 +6,7 @@ PYTHON = python3
 UV_VERSION = 0.13.9
 V = .venv
 BIN = $(V)/bin
-XDIST = --dist loadgroup --no-loadscope-reorder
+XDIST = --dist loadscope --no-loadscope-reorder
 
 help:
 	@echo 'make run      install what is needed, then start the shop with a simulated M-Pesa'

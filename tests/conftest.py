@@ -37,22 +37,16 @@ _EMPTY = "; ".join(
 _NO_WORLD = {"gateway": FakeGateway(), "doorbell": FakeDoorbell()}
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep together what shares costly fixtures, the longest first.
-
-    A file goes to one worker; of the tests with real processes, those of one database do.
-    """
-    for item in items:
-        group = item.path.stem
-        if "story" in item.fixturenames:
-            group = "story"
-        if "e2e_database_kind" in item.fixturenames:
-            group += f"-{item.callspec.params['e2e_database_kind']}"
-        if "chromium" in item.fixturenames:
-            group = "browser"
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Begin with what takes longest, so that no worker is left with it at the end."""
     items.sort(key=lambda item: not {"e2e", "browser"} & set(item.path.parts))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from tests.sharing import Sharing
+
+    return Sharing(config, log)
 
 
 def pytest_sessionfinish(session):

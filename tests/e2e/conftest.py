@@ -42,11 +42,13 @@ def make_shop(e2e_database_kind, tmp_path_factory, request, worker_id):
 
 
 @pytest.fixture(scope="package")
-def story(make_shop) -> Story:
+def story(make_shop, e2e_database_kind, tmp_path_factory, worker_id) -> Story:
     """Every row of the simulator's table, lived through once by a shop of its own.
 
     It is closed when the last test of this folder is done: an open shop sweeps on, beside all
     other tests.
     """
+    if worker_id != "master":  # a second telling would cost a minute, and show nowhere
+        (tmp_path_factory.getbasetemp().parent / f"story-{e2e_database_kind}").touch(exist_ok=False)
     with make_shop("story").open() as shop:
         yield tell_story(shop)
