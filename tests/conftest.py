@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -47,6 +48,11 @@ def pytest_xdist_make_scheduler(config, log):
     from tests.sharing import Sharing
 
     return Sharing(config, log)
+
+
+def pytest_xdist_auto_num_workers():
+    """One more than there are processors: the tests with real processes mostly wait for them."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_sessionfinish(session):
