@@ -1,8 +1,8 @@
 """Which tests go to one worker together, because they share what is costly.
 
-xdist has groups of its own, by a mark; with pytest 9.2 they are silently ignored, and so every
-worker told every story anew (pytest-dev/pytest-xdist#1386). A scheduler of one's own is its other
-way.
+xdist has groups of its own, by a mark. With pytest 9.2 they are silently ignored
+(pytest-dev/pytest-xdist#1386), and each worker told every story anew. So this is its other way,
+a scheduler of one's own.
 """
 
 import re
