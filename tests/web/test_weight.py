@@ -25,7 +25,9 @@ def test_the_first_page_weighs_less_than_fifty_kilobytes(app, database):
     text = client.get("/").text
     needed = [style or script for style, script in _NEEDED.findall(text)]
     assert len(needed) == 2  # one stylesheet, one script: three requests with the page itself
-    weight = len(page.data) + sum(len(client.get(one, headers=packed, buffered=True).data) for one in needed)
+    weight = len(page.data) + sum(
+        len(client.get(one, headers=packed, buffered=True).data) for one in needed
+    )
     assert 0 < weight < HEAVIEST
     pictures = _PICTURES.findall(text)
     assert len(pictures) > 10
