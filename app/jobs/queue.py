@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import structlog
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey
-from huey.consumer import Consumer, ThreadEnvironment, Worker
+from huey.consumer import Consumer, ConsumerStopped, ThreadEnvironment, Worker
 from huey.registry import Message
 from huey.serializer import Serializer
 from redis.backoff import NoBackoff
@@ -233,6 +233,18 @@ class JobConsumer(Consumer):  # type: ignore[misc] # Huey has no types
             shutdown_timeout=SHUTDOWN_SECONDS,
         )
         self._signal_actions = dict.fromkeys(_STOPPING_SIGNALS, (False, True))
+
+    def loop(self, health_check_ts: float | None = None) -> float | None:
+        """A turn of Huey's own loop, which drops what runs when only our flag says stop: so it is
+        after a signal that came between the start of the first job and Huey's listening to signals.
+        """
+        try:
+            next_check: float | None = super().loop(health_check_ts)
+        except ConsumerStopped:
+            if self._signum is None:
+                self.stop(graceful=True)
+            raise
+        return next_check
 
     def get_environment(self, _worker_type: str) -> ThreadEnvironment:
         return _Threads(self._our_stop_flag)

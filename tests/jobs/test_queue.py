@@ -262,9 +262,16 @@ from dataclasses import replace
 from app.config import Config
 from app.jobs import registry
 from app.jobs.build import build_work
-from app.jobs.queue import run_worker
+from app.jobs.queue import JobConsumer, run_worker
 
-folder, queue_url = sys.argv[1:]
+folder, queue_url, listens_after = sys.argv[1:]
+listen = JobConsumer._set_signal_handlers
+
+def listen_late(consumer):
+    time.sleep(float(listens_after))
+    listen(consumer)
+
+JobConsumer._set_signal_handlers = listen_late
 
 def note(text):
     with open(folder + "/notes", "a") as file:
@@ -293,9 +300,9 @@ def worker_process(tmp_path):
     """Starts real workers; ``notes()`` is what their jobs and sweeps wrote down."""
     started = []
 
-    def start(queue_url):
+    def start(queue_url, *, listens_after=0.0):
         process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path), queue_url],
+            [sys.executable, "-c", WORKER, str(tmp_path), queue_url, str(listens_after)],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -332,12 +339,13 @@ def test_an_idle_worker_stops_soon_after_a_signal(tmp_path, worker_process, numb
     assert time.monotonic() - signalled_at < 10
 
 
+@pytest.mark.parametrize("listens_after", [0, 0.7], ids=["", "told before Huey listens"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_running_job_is_finished_before_the_worker_stops(
-    tmp_path, worker_process, number, ring_at
+    tmp_path, worker_process, number, ring_at, listens_after
 ):
     queue_url = f"sqlite:///{tmp_path}/queue.db"
-    process = worker_process(queue_url)
+    process = worker_process(queue_url, listens_after=listens_after)
     ring_at(queue_url).ring("slow", 17)
     wait_for_note(tmp_path, "began 17")
     process.send_signal(number)
