@@ -89,11 +89,3 @@ def children_of(pid: int) -> list[int]:
     """The processes that this one started and that live."""
     listing = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
     return [int(number) for number in listing.split()]
-
-
-def threads_of(pid: int) -> int:
-    """How many threads a process has; none if it is gone."""
-    try:
-        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
-    except FileNotFoundError:
-        return 0

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.models import Payment
-from tests.e2e.processes import children_of, threads_of, wait_until
+from tests.e2e.processes import children_of, wait_until
 from tests.e2e.shop import QUANTITY, STOCK, Purchase, Shop, wait_for_worker
 from tests.e2e.story import SUCCESS
 from tests.e2e.test_result_codes import ENDS
@@ -58,13 +58,6 @@ def refuses(shop: Shop) -> bool:
     return False
 
 
-def all_workers_serve(shop: Shop) -> bool:
-    """The server loses a SIGTERM to a worker that listens to signals already and to no port yet;
-    such a worker is killed after 20 seconds.
-    """
-    return all(threads_of(pid) > 1 for pid in children_of(shop.web.pid))
-
-
 def payment_of(shop: Shop, purchase: Purchase) -> Payment | None:
     return next(iter(shop.payments_of(purchase.order_id)), None)
 
@@ -81,7 +74,6 @@ def settled_by_query(shop: Shop, purchase: Purchase) -> None:
 
 def test_sigterm_lets_a_request_in_flight_finish(shop):
     purchase = shop.prepare(SUCCESS, name="inflight")
-    wait_until(lambda: all_workers_serve(shop), "each worker has its threads")
     shop.simulator.signal(signal.SIGSTOP)
     try:
         with ThreadPoolExecutor(1) as pool:
