@@ -20,8 +20,8 @@ from app.models import (
     User,
 )
 from app.services.audit import INVARIANTS, AuditLimits, Finding, audit
+from app.services.end_order import cancel_order, expire_order
 from app.services.inbox import report_stuck_message
-from app.services.move_order import cancel_order, expire_order
 from tests.core import after, ask_to_pay, buy, is_clean, make_buyer, pay, snapshot
 from tests.factories import NOW, actor_of, make_product
 
@@ -138,7 +138,12 @@ def test_i1_a_payment_that_is_not_in_the_books(session, order, paid):
     assert corrupt(
         session, update(Payment).where(Payment.id == paid.id).values(amount_cents=300_000)
     ) == [
-        Finding("I1", f"order {order.id}", "its payments say 300000 cents, its ledger says 299900")
+        Finding("I1", f"order {order.id}", "its payments say 300000 cents, its ledger says 299900"),
+        Finding(
+            "I2",
+            f"receipt {paid.mpesa_receipt}",
+            f"is registered with 299900 cents for payment {paid.id}, which says otherwise",
+        ),
     ]
 
 
@@ -146,7 +151,12 @@ def test_i2_a_receipt_that_is_not_registered_as_the_payments_own(session, buyer,
     other = ask_to_pay(session, buy(session, buyer, (boots, 1)), after(minutes=4))
     receipt = paid.mpesa_receipt
     assert corrupt(session, update(MpesaReceipt).values(payment_id=other.id)) == [
-        Finding("I2", f"payment {paid.id}", f"receipt {receipt} is not registered as its own")
+        Finding("I2", f"payment {paid.id}", f"receipt {receipt} is not registered as its own"),
+        Finding(
+            "I2",
+            f"receipt {receipt}",
+            f"is registered with 299900 cents for payment {other.id}, which says otherwise",
+        ),
     ]
 
 
@@ -160,7 +170,7 @@ def test_i2_a_receipt_on_two_payments(session, database_kind, buyer, boots, paid
 
     findings = corrupt(session, update(Payment).values(mpesa_receipt=receipt))
     assert findings[0] == Finding("I2", f"receipt {receipt}", "stands on 2 payments")
-    assert [finding.invariant for finding in findings] == ["I2", "I2"]
+    assert [finding.invariant for finding in findings] == ["I2", "I2", "I2"]
 
 
 def test_i3_a_reservation_that_nothing_holds(session, boots, order):
