@@ -12,13 +12,9 @@ from app.integrations.mpesa.errors import (
     MpesaUncertain,
     scrub_text,
 )
+from app.integrations.mpesa.fields import UnreadableMessage
 from app.integrations.mpesa.memory_token_store import MemoryTokenStore
-from app.integrations.mpesa.messages import (
-    StkCallback,
-    UnreadableMessage,
-    read_stk_callback,
-    read_stk_query,
-)
+from app.integrations.mpesa.messages import StkCallback, read_stk_callback, read_stk_query
 from app.integrations.mpesa.passwords import stk_password
 from app.integrations.mpesa.result_codes import (
     FINAL_FAILURES,
