@@ -2,7 +2,9 @@
 
 from app.integrations.mpesa.breaker import CircuitBreaker
 from app.integrations.mpesa.client import DarajaClient
+from app.integrations.mpesa.credentials import security_credential
 from app.integrations.mpesa.errors import (
+    MpesaAlreadyRegistered,
     MpesaBusy,
     MpesaError,
     MpesaMisconfigured,
@@ -14,6 +16,7 @@ from app.integrations.mpesa.errors import (
 )
 from app.integrations.mpesa.fields import UnreadableMessage
 from app.integrations.mpesa.memory_token_store import MemoryTokenStore
+from app.integrations.mpesa.merchant_client import MerchantClient
 from app.integrations.mpesa.messages import StkCallback, read_stk_callback, read_stk_query
 from app.integrations.mpesa.passwords import stk_password
 from app.integrations.mpesa.result_codes import (
@@ -23,7 +26,7 @@ from app.integrations.mpesa.result_codes import (
     ResultCode,
     explain,
 )
-from app.integrations.mpesa.settings import MpesaSettings
+from app.integrations.mpesa.settings import Initiator, MerchantSettings, MpesaSettings
 
 __all__ = [
     "FINAL_FAILURES",
@@ -31,7 +34,11 @@ __all__ = [
     "CircuitBreaker",
     "DarajaClient",
     "FailureStatus",
+    "Initiator",
     "MemoryTokenStore",
+    "MerchantClient",
+    "MerchantSettings",
+    "MpesaAlreadyRegistered",
     "MpesaBusy",
     "MpesaError",
     "MpesaMisconfigured",
@@ -47,5 +54,6 @@ __all__ = [
     "read_stk_callback",
     "read_stk_query",
     "scrub_text",
+    "security_credential",
     "stk_password",
 ]
