@@ -6,12 +6,12 @@ from flask import Blueprint, Response, redirect, render_template, url_for
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response as BaseResponse
 
-from daraja_simulator.control import CALLS
-from daraja_simulator.daraja import this_gateway
+from daraja_simulator.calls import this_gateway
+from daraja_simulator.control_calls import CALLS
 from daraja_simulator.guard import require_control
-from daraja_simulator.outcomes import DEFAULT, OUTCOMES
-from daraja_simulator.prompts import Prompt, PromptState
+from daraja_simulator.prompts import Prompt
 from daraja_simulator.results import CANCELLED, SUCCESS
+from daraja_simulator.tables import distinct_tables
 
 page = Blueprint(
     "page", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
@@ -29,9 +29,7 @@ _POLICY = (
 @page.get("/")
 def show_page() -> str:
     gateway = this_gateway()
-    prompts = list(reversed(gateway.prompts()))
-    waiting = [prompt for prompt in prompts if prompt.state is PromptState.WAITING]
-    ended = [prompt for prompt in prompts if prompt.state is not PromptState.WAITING]
+    waiting = gateway.express.waiting()[::-1]
     faults = gateway.script.faults.to_json()
     now = gateway.clock.now()
     return render_template(
@@ -42,13 +40,13 @@ def show_page() -> str:
         mode=gateway.courier.mode.value,
         faults={name: chance for name, chance in faults.items() if chance},
         waiting=waiting,
-        ended=ended[:_MOST_ROWS],
+        ended=gateway.express.newest_ended(_MOST_ROWS),
         seconds_left={
             prompt.checkout_request_id: max(0, round((prompt.expires_at - now).total_seconds()))
             for prompt in waiting
         },
-        deliveries=list(reversed(gateway.courier.deliveries()))[:_MOST_ROWS],
-        outcomes=(DEFAULT, *OUTCOMES),
+        deliveries=gateway.courier.newest(_MOST_ROWS),
+        tables=distinct_tables(),
         calls=CALLS,
         print_phone=_print_phone,
     )
@@ -58,7 +56,7 @@ def show_page() -> str:
 def press(prompt_id: str, button: str) -> BaseResponse:
     """Press a button of the phone. One that has meanwhile ended stays as it is."""
     gateway = this_gateway()
-    prompt = gateway.find_prompt(prompt_id)
+    prompt = gateway.express.find_prompt(prompt_id)
     if prompt is None or button not in _BUTTONS:
         raise NotFound
     _press(prompt, button)
@@ -68,7 +66,7 @@ def press(prompt_id: str, button: str) -> BaseResponse:
 def _press(prompt: Prompt, button: str) -> None:
     """The payer's choice changes the result; what befalls the callback stays as planned."""
     plan = replace(prompt.plan, result=_BUTTONS[button], then=None)
-    this_gateway().end_prompt(prompt, plan)
+    this_gateway().express.end_prompt(prompt, plan)
 
 
 @page.after_request

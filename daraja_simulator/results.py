@@ -63,3 +63,11 @@ CANCELLED = RESULTS["1032"]
 UNREACHABLE = RESULTS["1037"]
 NOT_PERMITTED = RESULTS["2028"]
 UNKNOWN_PARTY = RESULTS["SFC_IC0003"]
+
+_NOT_ANSWERED = "C2B00016"
+
+
+def refused_by_shop(code: str) -> Result:
+    """A push whose money the shop did not want, or could not be asked about."""
+    code = code or _NOT_ANSWERED
+    return Result(code, "Rejected", "Rejected")

@@ -70,6 +70,7 @@ BAD_CREDENTIALS = Refusal(400, "400.008.01", "Invalid Authentication passed")
 EMPTY_BAD_CREDENTIALS = Refusal(400, shape=Shape.EMPTY)
 BAD_GRANT = Refusal(400, "400.008.02", "Invalid grant type passed")
 INVALID_TOKEN = Refusal(404, "404.001.03", "Invalid Access Token")
+INVALID_TOKEN_400 = Refusal(400, "400.003.01", "Invalid Access Token")
 NOT_FOUND = Refusal(404, "404.001.01", "Resource not found")
 METHOD_NOT_ALLOWED = Refusal(405, "405.001", "Method Not Allowed")
 BAD_PAYLOAD = Refusal(400, "400.002.05", "Invalid Request Payload")
@@ -95,11 +96,23 @@ APIGEE_SPIKE_ARREST = Refusal(
 )
 BAD_GATEWAY = Refusal(502, message="Bad Gateway", shape=Shape.HTML)
 UNAVAILABLE = Refusal(503, message="Service Temporarily Unavailable", shape=Shape.HTML)
+URLS_REGISTERED = Refusal(500, "500.003.1001", "URLs are already registered")
+NO_PRODUCT = Refusal(
+    401,
+    "401.003.01",
+    "Error Occurred - Invalid Access Token - Invalid API call as no apiproduct match found",
+)
+PULL_WITHOUT_PRODUCT = Refusal(401, "401.001", "Error Occurred - Invalid Access Token - ")
 BUSY_WITH_HTTP_200 = Refusal(200, SYSTEM_BUSY.code, SYSTEM_BUSY.message)
 
 
 def invalid_field(name: str) -> Refusal:
     return Refusal(400, "400.002.02", f"Bad Request - Invalid {name}")
+
+
+def echo_token(token: str) -> Refusal:
+    """Some products print the very token that they do not take."""
+    return Refusal(401, "401.002.01", f"Error Occurred - Invalid Access Token - {token}")
 
 
 def print_json(value: object) -> str:

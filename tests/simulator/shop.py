@@ -27,8 +27,12 @@ class Received:
     at: float = field(default_factory=time.monotonic)
 
     @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
     def callback(self):
-        return json.loads(self.body)["Body"]["stkCallback"]
+        return self.json["Body"]["stkCallback"]
 
     @property
     def metadata(self):
@@ -40,13 +44,17 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # five, as it is by default, reset connections that come together
 
 
+ACCEPTED = b'{"ResultCode":0,"ResultDesc":"Accepted"}'
+
+
 class Sink:
-    """Takes callbacks; `status`, `location` and `before_answer` decide how it answers."""
+    """Takes whatever is posted; the attributes decide how it answers, `answers` by the path."""
 
     def __init__(self):
         self.received = []
         self.status = 200
         self.location = None
+        self.answers = {}
         self.before_answer = lambda: None
         sink = self
 
@@ -59,6 +67,10 @@ class Sink:
                 if sink.location:
                     self.send_header("Location", sink.location)
                 self.end_headers()
+                answer = sink.answers.get(self.path, ACCEPTED)
+                self.wfile.write(
+                    answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                )
 
             def log_message(self, *args):
                 pass
@@ -76,7 +88,11 @@ class Sink:
     @property
     def codes(self):
         """The result codes that came, as they were printed; None for what cannot be read."""
-        return [_code_of(one) for one in self.received]
+        return [_code_of(one) for one in self.received if not one.path.startswith("/c2b")]
+
+    def at(self, path):
+        """The bodies that came to an address, in their order."""
+        return [one.json for one in self.received if one.path == path]
 
     def close(self):
         self._server.shutdown()
@@ -181,3 +197,58 @@ class Shop:
 
     def ledger(self):
         return self.get("ledger")["payments"]
+
+    # --- payments by the customer's menu ---
+
+    def register_body(self, merchant=PAYBILL, **changes):
+        body = {
+            "ShortCode": merchant.shortcode,
+            "ResponseType": "Completed",
+            "ConfirmationURL": f"{self.sink.url}/c2b/confirm",
+            "ValidationURL": f"{self.sink.url}/c2b/validate",
+        }
+        body.update(changes)
+        return {name: value for name, value in body.items() if value is not ...}
+
+    def register(self, merchant=PAYBILL, version="v2", **changes):
+        body = self.register_body(merchant, **changes)
+        return self.call(f"/mpesa/c2b/{version}/registerurl", body)
+
+    def register_accepted(self, merchant=PAYBILL, version="v2", **changes):
+        answer = self.register(merchant, version, **changes)
+        assert answer.status_code == 200, answer.text
+
+    def simulate(self, phone=PHONE, amount=5, merchant=PAYBILL, version="v2", **changes):
+        body = {
+            "ShortCode": merchant.shortcode,
+            "CommandID": merchant.transaction_type.value,
+            "Amount": amount,
+            "Msisdn": phone,
+            "BillRefNumber": None if merchant.till else "ORDER-1",
+        }
+        body.update(changes)
+        body = {name: value for name, value in body.items() if value is not ...}
+        return self.call(f"/mpesa/c2b/{version}/simulate", body)
+
+    def pay(self, phone=PHONE, amount=5, merchant=PAYBILL, account="ORDER-1", seconds=1, **changes):
+        """Have a customer pay, and so much time pass; the payment as the simulator has it."""
+        answer = self.simulate(phone, amount, merchant, BillRefNumber=account, **changes)
+        assert answer.status_code == 200, answer.text
+        payment_id = self.get("payments?limit=1")["payments"][0]["id"]
+        self.simulator.advance(seconds)
+        return self.get(f"payments/{payment_id}")
+
+    @property
+    def validations(self):
+        return self.sink.at("/c2b/validate")
+
+    @property
+    def confirmations(self):
+        return self.sink.at("/c2b/confirm")
+
+    def call(self, path, body):
+        return self.client.post(self.url(path), json=body, headers=self.headers)
+
+    def balance(self, merchant=PAYBILL):
+        balances = self.get("ledger")["balances"]
+        return next(one for one in balances if one["merchant"] == merchant.shortcode)
