@@ -153,6 +153,33 @@ class Config:
         return self.database_url.startswith("sqlite")
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log line may show, whoever writes it."""
+        return tuple(
+            secret
+            for secret in (
+                self.secret_key,
+                self.jwt_secret_key,
+                self.mpesa_consumer_secret,
+                self.mpesa_passkey,
+                self.mpesa_initiator_password,
+                self.mpesa_c2b_secret,
+            )
+            if secret
+        )
+
+    @property
+    def shortcodes(self) -> frozenset[str]:
+        """The numbers at which money reaches us: the paybill or store, the till, the menu's."""
+        numbers = (self.mpesa_shortcode, self.mpesa_till, self.mpesa_c2b_shortcode)
+        return frozenset(number for number in numbers if number)
+
+    @property
+    def customers_pay_to_till(self) -> bool:
+        """Whether what customers type is a till, at which nobody is asked for an account number."""
+        return self.mpesa_c2b_shortcode == self.mpesa_till
+
+    @property
     def has_initiator(self) -> bool:
         """Whether Safaricom knows an operator in whose name we may ask for more than prompts."""
         return bool(

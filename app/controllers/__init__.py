@@ -5,6 +5,7 @@ from flask import Flask
 
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
+from app.controllers.c2b_controller import c2b
 from app.controllers.catalogue_csv_controller import spreadsheets
 from app.controllers.category_controller import categories
 from app.controllers.comment_controller import comments
@@ -27,6 +28,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (categories, False),
     (orders, True),
     (payments, True),
+    (c2b, False),
     (pictures, True),
     (comments, False),
     (tasks, False),

@@ -1,6 +1,6 @@
 """Reading a kept message and acting on it: one transaction, so that both happen or neither."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.integrations.mpesa import StkCallback, UnreadableMessage, read_stk_callback
 from app.jobs.check_payment import check_payment, failure_of
+from app.jobs.hear_confirmation import hear_confirmation
 from app.jobs.work import Work
 from app.models import InboxMessage, InboxSource
 from app.services.apply_callback import (
@@ -27,6 +28,8 @@ from app.utils.failpoints import failpoint
 
 log = structlog.get_logger()
 SHORTCODE_HEADER = "businessshortcode"
+Acted = tuple[str, int | None]
+"""What became of a message, and the id of a payment that is to be queried now."""
 
 
 def process_message(work: Work, message_id: int) -> None:
@@ -59,7 +62,6 @@ def process_waiting_messages(work: Work) -> None:
 
 
 def _process(work: Work, message_id: int) -> int | None:
-    """Answers the id of a payment that is to be queried now."""
     with work.database.transaction() as session:
         message = claim_message(session, message_id)
         if message is None:
@@ -71,7 +73,11 @@ def _process(work: Work, message_id: int) -> int | None:
     return to_query
 
 
-def _act(session: Session, work: Work, message: InboxMessage) -> tuple[str, int | None]:
+def _act(session: Session, work: Work, message: InboxMessage) -> Acted:
+    return _ACTIONS[InboxSource(message.source)](session, work, message)
+
+
+def _hear_callback(session: Session, work: Work, message: InboxMessage) -> Acted:
     now = work.now()
     try:
         callback = read_stk_callback(message.body)
@@ -107,3 +113,10 @@ def _shortcode_fits(work: Work, headers: Mapping[str, str]) -> bool:
     """
     named = headers.get(SHORTCODE_HEADER)
     return named is None or named in {work.config.mpesa_shortcode, work.config.mpesa_till}
+
+
+_ACTIONS: Mapping[InboxSource, Callable[[Session, Work, InboxMessage], Acted]] = {
+    InboxSource.STK_CALLBACK: _hear_callback,
+    InboxSource.UNSIGNED_CALLBACK: _hear_callback,
+    InboxSource.C2B_CONFIRMATION: hear_confirmation,
+}

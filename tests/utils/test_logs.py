@@ -32,6 +32,8 @@ def lines(capsys):
         (712345678, 712345678),
         (150_000_000, 150_000_000),
         ("POST /api/pay/cb/17.s3cr3t-Token_x HTTP", f"POST /api/pay/cb/{REDACTED} HTTP"),
+        ("POST /api/pay/c2b/confirm/00ff HTTP", f"POST /api/pay/c2b/confirm/{REDACTED} HTTP"),
+        ("https://x.y/api/pay/c2b/validate/00ff/", f"https://x.y/api/pay/c2b/validate/{REDACTED}"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer " + REDACTED),
         ("got eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl", f"got {REDACTED}"),
         ("scrypt:32768:8:1$salt$00ff", REDACTED),
