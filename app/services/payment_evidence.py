@@ -1,7 +1,7 @@
 """What is known of a payment, how it may end, and how it is locked to act on that."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select
@@ -13,6 +13,9 @@ from app.models import (
     PaymentState,
 )
 from app.services.move_order import lock_order
+
+CLOCKS_DIFFER = timedelta(minutes=2)
+"""How far M-Pesa's clock and ours may be apart, and no more than that."""
 
 
 class Settlement(StrEnum):

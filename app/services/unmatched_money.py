@@ -17,6 +17,7 @@ from app.models import (
     Task,
     TaskKind,
 )
+from app.services.answered_prompts import find_answered_prompt, settle_answered_prompt
 from app.services.find_account import suggest_orders
 from app.services.ledger import book_dismissed, book_unmatched
 from app.services.receipts import ReceiptFacts, match_receipt, register_receipt
@@ -51,9 +52,17 @@ def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool
 def attach_money(
     session: Session, row: MpesaReceipt, order: Order, now: datetime, *, actor_id: int | None = None
 ) -> Payment:
-    """The money belongs to this order, and is used for it."""
+    """The money belongs to this order, and is used for it: as the answer to a prompt, if it is
+    one, else as a payment of its own.
+    """
     _require_unmatched(row)
-    payment = record_paybill_payment(session, order, _facts_of(row), now)
+    facts = _facts_of(row)
+    prompt = find_answered_prompt(session, order, facts)
+    if prompt is not None:
+        match_receipt(session, row, prompt, now, actor_id=actor_id)
+        settle_answered_prompt(session, prompt, facts, now)
+        return prompt
+    payment = record_paybill_payment(session, order, facts, now)
     match_receipt(session, row, payment, now, actor_id=actor_id)
     use_money(session, order, payment, now)
     session.flush()
