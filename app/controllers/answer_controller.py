@@ -4,7 +4,7 @@ import structlog
 from flask import Response, request
 
 from app.controllers.blueprint import Blueprint
-from app.controllers.incoming import keep_and_answer
+from app.controllers.inbox import ACCEPTED, keep_and_answer
 from app.db import reading
 from app.errors import NotFound
 from app.models import InboxSource
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 @answers.alt_response(413, schema=ProblemSchema)
 def receive_result(token: str) -> Response:
     """Safaricom's result of one request, at the address that only Safaricom was given."""
-    return keep_and_answer(InboxSource.API_RESULT, request_id=_request_of(token))
+    return keep_and_answer(InboxSource.API_RESULT, ACCEPTED, request_id=_request_of(token))
 
 
 @answers.post("/pay/timeout/<string:token>")
@@ -36,7 +36,7 @@ def receive_result(token: str) -> Response:
 @answers.alt_response(413, schema=ProblemSchema)
 def receive_queue_timeout(token: str) -> Response:
     """Safaricom's news that its queue gave one request up: what became of it is unknown."""
-    return keep_and_answer(InboxSource.QUEUE_TIMEOUT, request_id=_request_of(token))
+    return keep_and_answer(InboxSource.QUEUE_TIMEOUT, ACCEPTED, request_id=_request_of(token))
 
 
 def _request_of(token: str) -> int:

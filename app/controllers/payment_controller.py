@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.context import current_config, current_work, now
 from app.controllers.blueprint import Blueprint
 from app.controllers.idempotency import Answer, run_in_phases
-from app.controllers.incoming import keep_and_answer
+from app.controllers.inbox import ACCEPTED, keep_and_answer
 from app.controllers.paging import page_response
 from app.db import reading
 from app.errors import AppError, BadGateway, Conflict, NotFound, Unavailable
@@ -95,7 +95,7 @@ def receive_callback(token: str) -> Response:
     if payment is None:
         log.warning("callback_with_wrong_secret", remote_addr=request.remote_addr)
         raise NotFound("There is nothing at this address.")
-    return keep_and_answer(InboxSource.STK_CALLBACK, payment_id=payment.id)
+    return keep_and_answer(InboxSource.STK_CALLBACK, ACCEPTED, payment_id=payment.id)
 
 
 @payments.post("/mpesa/callback")
@@ -106,7 +106,7 @@ def receive_callback(token: str) -> Response:
 def receive_unsigned_callback() -> Response:
     """A report that proves nothing by itself: the payment that it names is queried."""
     spend("unsigned_callback_limit", by_address())
-    return keep_and_answer(InboxSource.UNSIGNED_CALLBACK)
+    return keep_and_answer(InboxSource.UNSIGNED_CALLBACK, ACCEPTED)
 
 
 @payments.get("/transactions")

@@ -1,4 +1,6 @@
-"""What every door for messages from Safaricom does: keep the body, answer, and read it after."""
+"""What Safaricom posts: stored before it is answered, answered before it is read."""
+
+from collections.abc import Mapping
 
 import structlog
 from flask import Response, jsonify, request
@@ -18,9 +20,13 @@ _LONGEST_ADDRESS = 45
 
 
 def keep_and_answer(
-    source: InboxSource, *, payment_id: int | None = None, request_id: int | None = None
+    source: InboxSource,
+    answer: Mapping[str, object],
+    *,
+    payment_id: int | None = None,
+    request_id: int | None = None,
 ) -> Response:
-    """Store the body and answer 200; reading it waits for nobody and keeps nobody waiting.
+    """Store the body and give the ``answer``; reading it waits for nobody and keeps nobody waiting.
 
     A thread of this process reads it at once. If the process dies first, the sweep finds the row.
     """
@@ -42,7 +48,7 @@ def keep_and_answer(
     failpoint("after_inbox_commit")
     if not work.ports.run_soon(lambda: _process_after_answer(work, message_id)):
         work.ports.doorbell.ring("process_message", message_id)
-    return jsonify(ACCEPTED)
+    return jsonify(answer)
 
 
 def _process_after_answer(work: Work, message_id: int) -> None:
