@@ -19,6 +19,7 @@ from daraja_simulator.gateway import Gateway
 from daraja_simulator.guard import require_control
 from daraja_simulator.ledger import print_shillings, total_shillings
 from daraja_simulator.payments import Payment
+from daraja_simulator.services import Service
 from daraja_simulator.wire import Refused
 
 control_money = Blueprint("control_money", __name__, url_prefix="/__sim")
@@ -63,6 +64,36 @@ def replay_confirmation(payment_id: str) -> Response:
     at_once = read_flag(body, "at_once")
     try:
         deliveries = this_gateway().paybill.replay(payment, times, at_once=at_once)
+    except ValueError as error:
+        raise Conflict(str(error)) from error
+    return answer_json({"deliveries": [one.to_json() for one in deliveries]})
+
+
+@control_money.get("/requests")
+def list_requests() -> Response:
+    services = [
+        service
+        for service in this_gateway().services.services()
+        if is_chosen("api", service.ask.api.value) and is_chosen("state", service.state.value)
+    ]
+    return answer_json({"requests": [one.to_json() for one in take_newest(services)]})
+
+
+@control_money.get("/requests/<request_id>")
+def show_request(request_id: str) -> Response:
+    """By ConversationID, or by OriginatorConversationID."""
+    return answer_json(_find_request(request_id).to_json())
+
+
+@control_money.post("/requests/<request_id>/replay")
+def replay_result(request_id: str) -> Response:
+    """Answer when every copy has been delivered or given up."""
+    service = _find_request(request_id)
+    body = read_object()
+    times = read_copies(body, "times", 1)
+    at_once = read_flag(body, "at_once")
+    try:
+        deliveries = this_gateway().services.replay(service, times, at_once=at_once)
     except ValueError as error:
         raise Conflict(str(error)) from error
     return answer_json({"deliveries": [one.to_json() for one in deliveries]})
@@ -145,6 +176,13 @@ def _registrations_json(gateway: Gateway) -> dict[str, Any]:
         "may_register_again": not gateway.config.register_once,
         "external_validation": gateway.config.external_validation,
     }
+
+
+def _find_request(request_id: str) -> Service:
+    service = this_gateway().services.find(request_id)
+    if service is None:
+        raise NotFound("There is no such request.")
+    return service
 
 
 def _find_payment(payment_id: str) -> Payment:
