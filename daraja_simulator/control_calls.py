@@ -34,6 +34,10 @@ CALLS = (
         "everything that was posted: when, what, and the answer it got",
     ),
     ("GET /__sim/ledger?phone=&merchant=&kind=&limit=", "the money that really moved"),
+    (
+        "GET /__sim/statement.csv?from=&to=&merchant=&layout=",
+        "the account's statement as the portal exports it; layout is classic or new",
+    ),
     ("POST /__sim/tokens/expire", "every access token dies"),
     (
         "POST /__sim/reset",

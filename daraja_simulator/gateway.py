@@ -15,6 +15,7 @@ from daraja_simulator.express import Express
 from daraja_simulator.ledger import Ledger
 from daraja_simulator.merchants import Merchant
 from daraja_simulator.paybill import Paybill
+from daraja_simulator.pull import Pull
 from daraja_simulator.push_request import Credentials
 from daraja_simulator.script import Script
 from daraja_simulator.service_desk import ServiceDesk
@@ -30,6 +31,7 @@ class Gateway:
         self.paybill = Paybill(self.core)
         self.express = Express(self.core, self.paybill)
         self.services = ServiceDesk(self.core, self.express)
+        self.pull = Pull(self.core)
         self.tokens = TokenStore(
             self.clock, config.token_seconds, new_kills_old=config.new_token_kills_old
         )

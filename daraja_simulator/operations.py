@@ -10,7 +10,7 @@ from daraja_simulator.initiators import Seal, check_seal
 from daraja_simulator.ledger import Kind, Movement
 from daraja_simulator.merchants import Merchant
 from daraja_simulator.money import CENTS, book_payout
-from daraja_simulator.people import name_of
+from daraja_simulator.people import is_phone, name_of
 from daraja_simulator.results import Result
 from daraja_simulator.services import Service
 
@@ -163,8 +163,7 @@ def name_of_party(core: Core, party: str) -> str:
     merchant = core.config.find_receiver(party)
     if merchant is not None:
         return merchant.name
-    is_phone = party.startswith("254")
-    return str(name_of(party)) if is_phone else f"SIMULATED BUSINESS {party[-3:]}"
+    return str(name_of(party)) if is_phone(party) else f"SIMULATED BUSINESS {party[-3:]}"
 
 
 _OPERATIONS: dict[Api, Callable[[Core, Service, Merchant], Done]] = {

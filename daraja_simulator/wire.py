@@ -103,6 +103,11 @@ NO_PRODUCT = Refusal(
     "Error Occurred - Invalid Access Token - Invalid API call as no apiproduct match found",
 )
 DUPLICATE_ORIGINATOR = Refusal(500, "500.002.1001", "Duplicate OriginatorConversationID.")
+PULL_UNREGISTERED = Refusal(
+    500,
+    "500",
+    "Failed to retrieve transactions. The short code does not have any available transactions.",
+)
 PULL_WITHOUT_PRODUCT = Refusal(401, "401.001", "Error Occurred - Invalid Access Token - ")
 BUSY_WITH_HTTP_200 = Refusal(200, SYSTEM_BUSY.code, SYSTEM_BUSY.message)
 

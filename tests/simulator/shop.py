@@ -146,6 +146,9 @@ class Shop:
         assert answer.status_code == 200
         return answer.json()["access_token"]
 
+    def forget_token(self):
+        self._token = None
+
     @property
     def headers(self):
         self._token = self._token or self.fetch_token()
