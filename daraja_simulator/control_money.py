@@ -19,7 +19,7 @@ from daraja_simulator.control_input import (
 )
 from daraja_simulator.gateway import Gateway
 from daraja_simulator.guard import require_control
-from daraja_simulator.ledger import print_shillings, total_shillings
+from daraja_simulator.ledger import Movement, print_shillings, total_shillings
 from daraja_simulator.payments import Payment
 from daraja_simulator.services import Service
 from daraja_simulator.statement import Layout, print_statement
@@ -188,8 +188,8 @@ def _read_moment(text: str | None, whole_day: time) -> datetime | None:
     return moment.astimezone(EAT) if moment.tzinfo else moment.replace(tzinfo=EAT)
 
 
-def _movement_json(gateway: Gateway, movement: Any) -> dict[str, Any]:
-    reversal = gateway.ledger.reversal_of(movement.receipt)
+def _movement_json(gateway: Gateway, movement: Movement) -> dict[str, Any]:
+    reversal = gateway.ledger.undone_by(movement)
     return {**movement.to_json(), "reversed_by": reversal.receipt if reversal else None}
 
 

@@ -54,6 +54,10 @@ class Express:
         with self._core.lock:
             return list(self._waiting.values())
 
+    def newest_waiting(self, count: int) -> list[Prompt]:
+        with self._core.lock:
+            return list(islice(reversed(self._waiting.values()), count))
+
     def newest_ended(self, count: int) -> list[Prompt]:
         with self._core.lock:
             newest = islice(reversed(self._prompts.values()), count + len(self._waiting))

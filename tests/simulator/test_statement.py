@@ -103,8 +103,9 @@ def test_the_statement_is_exported_byte_for_byte(lived):
             "Total Paid In:,1070.00,Total Withdrawn:,-220.89"
         ),
         (
-            "Receipt No.,Completion Time,Initiation Time,Details,Transaction Status,Paid In,Withdrawn,"
-            "Balance,Balance Confirmed,Reason Type,Other Party Info,Linked Transaction ID,A/C No."
+            "Receipt No.,Completion Time,Initiation Time,Details,Transaction Status,Paid In,"
+            "Withdrawn,Balance,Balance Confirmed,Reason Type,Other Party Info,"
+            "Linked Transaction ID,A/C No."
         ),
         (
             f"{receipts['b2b']},23-11-2026 00:00:09,23-11-2026 00:00:04,"
