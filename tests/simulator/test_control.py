@@ -8,12 +8,18 @@ import pytest
 
 from daraja_simulator.guard import _is_loopback
 from daraja_simulator.outcomes import OUTCOMES
+from daraja_simulator.people import name_of
+from daraja_simulator.tables import distinct_tables
 
 WAITS = "254712340000"
 
 
 def test_the_table_is_served_as_it_stands(shop):
-    rows = shop.get("outcomes")["outcomes"]
+    tables = shop.get("outcomes")
+    assert {key: len(rows) for key, rows in tables.items()} == {
+        table.key: len(table.rows) for table in distinct_tables()
+    }
+    rows = tables["outcomes"]
     assert len(rows) == len(OUTCOMES) + 1
     assert rows[0] == {
         "digits": "",
@@ -57,22 +63,27 @@ def test_a_prompt_tells_all_about_itself(shop):
         "0",
         "2026-11-22T23:59:53+03:00",
     )
-    assert shop.get("ledger") == {
-        "payments": [
-            {
-                "receipt": prompt["receipt"],
-                "amount": 70,
-                "phone": "254712345678",
-                "merchant": "174379",
-                "receiver": "174379",
-                "account_reference": "ORDER-1",
-                "merchant_request_id": prompt["merchant_request_id"],
-                "checkout_request_id": checkout_id,
-                "moved_at": "2026-11-22T23:59:53+03:00",
-            }
-        ],
-        "total": 70,
+    movement = {
+        "receipt": prompt["receipt"],
+        "kind": "express",
+        "amount": 70,
+        "balance": 100_070,
+        "phone": "254712345678",
+        "name": str(name_of("254712345678")),
+        "merchant": "174379",
+        "receiver": "174379",
+        "account_reference": "ORDER-1",
+        "merchant_request_id": prompt["merchant_request_id"],
+        "checkout_request_id": checkout_id,
+        "conversation_id": None,
+        "originator_conversation_id": None,
+        "linked_receipt": None,
+        "reversed_by": None,
+        "moved_at": "2026-11-22T23:59:53+03:00",
     }
+    ledger = shop.get("ledger")
+    assert ledger["payments"] == ledger["movements"] == [movement]
+    assert ledger["total"] == 70
 
 
 def test_prompts_are_listed_by_phone_and_state(shop):
@@ -135,9 +146,9 @@ def test_the_next_push_of_a_phone_is_forced_before_that_of_any(shop):
     forced = shop.post("next", {"outcome": "1032", "phone": "254712345678", "count": 2})
     assert forced == shop.get("next")
     assert forced["next"] == [
-        {"phone": None, "outcome": "wrong_pin"},
-        {"phone": "254712345678", "outcome": "cancelled"},
-        {"phone": "254712345678", "outcome": "cancelled"},
+        {"api": "stk", "phone": None, "outcome": "wrong_pin"},
+        {"api": "stk", "phone": "254712345678", "outcome": "cancelled"},
+        {"api": "stk", "phone": "254712345678", "outcome": "cancelled"},
     ]
     for code in (1032, 1032, 2001, 0):
         shop.push_accepted()
@@ -161,6 +172,9 @@ def test_a_forced_refusal_sends_no_prompt(shop):
         {"outcome": "pay", "count": "1"},
         {"outcome": "pay", "count": True},
         {"outcome": "pay", "count": 1001},
+        {"outcome": "pay", "api": "dance"},
+        {"outcome": "pay", "api": "qr"},
+        {"outcome": "wrong_pin", "api": "c2b"},
     ],
 )
 def test_a_senseless_force_is_refused(shop, body):
@@ -293,6 +307,8 @@ def test_a_delivery_is_on_record(shop):
     assert delivery.pop("real_milliseconds") >= 0
     assert delivery == {
         "number": 1,
+        "kind": "callback",
+        "reference": checkout_id,
         "checkout_request_id": checkout_id,
         "url": f"{shop.sink.url}/callbacks/secret",
         "body": shop.sink.received[0].body.decode(),
@@ -300,6 +316,7 @@ def test_a_delivery_is_on_record(shop):
         "created_at": "2026-11-22T23:59:53+03:00",
         "attempted_at": "2026-11-22T23:59:53+03:00",
         "status": 200,
+        "answer": '{"ResultCode":0,"ResultDesc":"Accepted"}',
         "error": None,
         "was_received": True,
     }
@@ -418,7 +435,7 @@ def test_of_pay_and_cancel_at_once_one_wins(shop):
 def test_a_prompt_forgotten_by_a_reset_never_ends(shop):
     shop.push_accepted()
     gateway = shop.simulator.gateway
-    prompt = gateway.prompts()[0]
+    prompt = gateway.express.prompts()[0]
     gateway.reset()
-    assert not gateway.end_prompt(prompt, prompt.plan)
+    assert not gateway.express.end_prompt(prompt, prompt.plan)
     assert shop.ledger() == []
