@@ -14,6 +14,8 @@ from daraja_simulator.control import answer_control_error, control
 from daraja_simulator.control_money import control_money
 from daraja_simulator.daraja import daraja
 from daraja_simulator.daraja_c2b import c2b
+from daraja_simulator.daraja_lookups import lookups
+from daraja_simulator.daraja_services import services
 from daraja_simulator.gateway import Gateway
 from daraja_simulator.page import page
 from daraja_simulator.wire import Refused
@@ -32,7 +34,7 @@ def create_simulator(config: SimulatorConfig | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = _LONGEST_BODY_BYTES
     app.url_map.merge_slashes = False  # the real gateway redirects nobody
     app.extensions["gateway"] = Gateway(config or SimulatorConfig())
-    for blueprint in (daraja, c2b, control, control_money, page):
+    for blueprint in (daraja, c2b, services, lookups, control, control_money, page):
         app.register_blueprint(blueprint)
     app.register_error_handler(Refused, _answer_refusal)
     app.register_error_handler(HTTPException, _answer_http_error)

@@ -215,6 +215,7 @@ def _counts_json(gateway: Gateway) -> dict[str, Any]:
         "prompts": gateway.express.count(),
         "waiting": gateway.express.count_waiting(),
         "payments": gateway.ledger.count_payments(),
+        "requests": gateway.services.count(),
         "deliveries": sum(states.values()),
         "deliveries_by_state": states,
         "on_the_way": states["sending"],

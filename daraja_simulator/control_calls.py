@@ -13,6 +13,9 @@ CALLS = (
     ),
     ("GET /__sim/payments?phone=&state=&limit=", "what customers paid by their menu"),
     ("POST /__sim/payments/ID/replay", '{"times": 2} its confirmation again'),
+    ("GET /__sim/requests?api=&state=&limit=", "payouts, reversals, inquiries and transfers"),
+    ("GET /__sim/requests/ID", "one of them, by either of its conversation ids"),
+    ("POST /__sim/requests/ID/replay", '{"times": 2} its result again'),
     ("GET /__sim/registration", "where confirmations and validations go"),
     (
         "POST /__sim/registration",
@@ -31,6 +34,10 @@ CALLS = (
         "everything that was posted: when, what, and the answer it got",
     ),
     ("GET /__sim/ledger?phone=&merchant=&kind=&limit=", "the money that really moved"),
+    (
+        "GET /__sim/statement.csv?from=&to=&merchant=&layout=",
+        "the account's statement as the portal exports it; layout is classic or new",
+    ),
     ("POST /__sim/tokens/expire", "every access token dies"),
     (
         "POST /__sim/reset",

@@ -1,12 +1,14 @@
 """The control API of money: customers who pay, registrations, and the books."""
 
+from datetime import datetime, time
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, Conflict, NotFound
 
 from daraja_simulator.c2b_request import ResponseType, read_payment, read_register
 from daraja_simulator.calls import answer_json, this_gateway
+from daraja_simulator.clock import EAT
 from daraja_simulator.config import C2bVersion
 from daraja_simulator.control_input import (
     is_chosen,
@@ -17,8 +19,10 @@ from daraja_simulator.control_input import (
 )
 from daraja_simulator.gateway import Gateway
 from daraja_simulator.guard import require_control
-from daraja_simulator.ledger import print_shillings, total_shillings
+from daraja_simulator.ledger import Movement, print_shillings, total_shillings
 from daraja_simulator.payments import Payment
+from daraja_simulator.services import Service
+from daraja_simulator.statement import Layout, print_statement
 from daraja_simulator.wire import Refused
 
 control_money = Blueprint("control_money", __name__, url_prefix="/__sim")
@@ -41,10 +45,10 @@ def start_payment() -> Response:
     gateway = this_gateway()
     body = read_object()
     try:
-        request = read_payment(body, gateway.config)
+        wish = read_payment(body, gateway.config)
     except ValueError as error:
         raise BadRequest(str(error)) from error
-    payment = gateway.paybill.start_payment(request, seconds=0)
+    payment = gateway.paybill.start_payment(wish, seconds=0)
     gateway.timetable.run_due()
     return answer_json(payment.to_json())
 
@@ -63,6 +67,36 @@ def replay_confirmation(payment_id: str) -> Response:
     at_once = read_flag(body, "at_once")
     try:
         deliveries = this_gateway().paybill.replay(payment, times, at_once=at_once)
+    except ValueError as error:
+        raise Conflict(str(error)) from error
+    return answer_json({"deliveries": [one.to_json() for one in deliveries]})
+
+
+@control_money.get("/requests")
+def list_requests() -> Response:
+    services = [
+        service
+        for service in this_gateway().services.services()
+        if is_chosen("api", service.ask.api.value) and is_chosen("state", service.state.value)
+    ]
+    return answer_json({"requests": [one.to_json() for one in take_newest(services)]})
+
+
+@control_money.get("/requests/<request_id>")
+def show_request(request_id: str) -> Response:
+    """By ConversationID, or by OriginatorConversationID."""
+    return answer_json(_find_request(request_id).to_json())
+
+
+@control_money.post("/requests/<request_id>/replay")
+def replay_result(request_id: str) -> Response:
+    """Answer when every copy has been delivered or given up."""
+    service = _find_request(request_id)
+    body = read_object()
+    times = read_copies(body, "times", 1)
+    at_once = read_flag(body, "at_once")
+    try:
+        deliveries = this_gateway().services.replay(service, times, at_once=at_once)
     except ValueError as error:
         raise Conflict(str(error)) from error
     return answer_json({"deliveries": [one.to_json() for one in deliveries]})
@@ -88,10 +122,10 @@ def put_registration() -> Response:
         "ValidationURL": body.get("validation_url", body.get("confirmation_url")),
     }
     try:
-        request = read_register(payload, gateway.config)
+        wanted = read_register(payload, gateway.config)
     except Refused as refused:
         raise BadRequest(refused.refusal.message) from refused
-    gateway.paybill.registrations.put(request, version)
+    gateway.paybill.registrations.put(wanted, version)
     return answer_json(_registrations_json(gateway))
 
 
@@ -122,8 +156,40 @@ def show_ledger() -> Response:
     )
 
 
-def _movement_json(gateway: Gateway, movement: Any) -> dict[str, Any]:
-    reversal = gateway.ledger.reversal_of(movement.receipt)
+@control_money.get("/statement.csv")
+def export_statement() -> Response:
+    """Of a day, a moment (both in Nairobi's time), or from the beginning to now."""
+    gateway = this_gateway()
+    asked = request.args
+    merchant = gateway.config.find_receiver(
+        asked.get("merchant") or gateway.config.merchants[0].shortcode
+    )
+    if merchant is None:
+        raise BadRequest("No merchant has that shortcode.")
+    try:
+        layout = Layout(asked.get("layout") or Layout.CLASSIC)
+        start = _read_moment(asked.get("from"), time.min) or gateway.core.started_at
+        end = _read_moment(asked.get("to"), time(23, 59, 59)) or gateway.clock.now()
+    except ValueError as error:
+        raise BadRequest("from and to are dates or moments; layout is classic or new.") from error
+    text = print_statement(gateway.core, merchant, start, end, layout)
+    name = f"statement-{merchant.receiver}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, headers=headers, content_type="text/csv; charset=utf-8")
+
+
+def _read_moment(text: str | None, whole_day: time) -> datetime | None:
+    """A date alone is the first or the last second of it. Raises ValueError."""
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    if len(text) <= len("2026-11-22"):
+        moment = datetime.combine(moment, whole_day)
+    return moment.astimezone(EAT) if moment.tzinfo else moment.replace(tzinfo=EAT)
+
+
+def _movement_json(gateway: Gateway, movement: Movement) -> dict[str, Any]:
+    reversal = gateway.ledger.undone_by(movement)
     return {**movement.to_json(), "reversed_by": reversal.receipt if reversal else None}
 
 
@@ -145,6 +211,13 @@ def _registrations_json(gateway: Gateway) -> dict[str, Any]:
         "may_register_again": not gateway.config.register_once,
         "external_validation": gateway.config.external_validation,
     }
+
+
+def _find_request(request_id: str) -> Service:
+    service = this_gateway().services.find(request_id)
+    if service is None:
+        raise NotFound("There is no such request.")
+    return service
 
 
 def _find_payment(payment_id: str) -> Payment:

@@ -37,6 +37,7 @@ class Express:
         self._paybill = paybill
         self._prompts: dict[str, Prompt] = {}
         self._waiting: dict[str, Prompt] = {}
+        self._by_merchant_request: dict[str, Prompt] = {}
         self._on_phone: dict[str, Prompt] = {}
         self._push_counts: Counter[str] = Counter()
         self._token_rejected: set[str] = set()
@@ -53,6 +54,10 @@ class Express:
         with self._core.lock:
             return list(self._waiting.values())
 
+    def newest_waiting(self, count: int) -> list[Prompt]:
+        with self._core.lock:
+            return list(islice(reversed(self._waiting.values()), count))
+
     def newest_ended(self, count: int) -> list[Prompt]:
         with self._core.lock:
             newest = islice(reversed(self._prompts.values()), count + len(self._waiting))
@@ -67,6 +72,10 @@ class Express:
     def find_prompt(self, checkout_request_id: str) -> Prompt | None:
         with self._core.lock:
             return self._prompts.get(checkout_request_id)
+
+    def find_by_merchant_request(self, merchant_request_id: str) -> Prompt | None:
+        with self._core.lock:
+            return self._by_merchant_request.get(merchant_request_id)
 
     # --- what happens to a prompt ---
 
@@ -88,6 +97,7 @@ class Express:
             prompt = self._make_prompt(push, merchant, outcome, plan)
             self._prompts[prompt.checkout_request_id] = prompt
             self._waiting[prompt.checkout_request_id] = prompt
+            self._by_merchant_request[prompt.merchant_request_id] = prompt
             self._on_phone[push.phone] = prompt
             if plan.answer is not Answer.AFTER_CALLBACK:
                 core.timetable.add(
@@ -141,6 +151,7 @@ class Express:
         """Forget prompts. Call with the core's lock held."""
         self._prompts.clear()
         self._waiting.clear()
+        self._by_merchant_request.clear()
         self._on_phone.clear()
         self._push_counts.clear()
         self._token_rejected.clear()

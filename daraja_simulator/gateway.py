@@ -15,8 +15,10 @@ from daraja_simulator.express import Express
 from daraja_simulator.ledger import Ledger
 from daraja_simulator.merchants import Merchant
 from daraja_simulator.paybill import Paybill
+from daraja_simulator.pull import Pull
 from daraja_simulator.push_request import Credentials
 from daraja_simulator.script import Script
+from daraja_simulator.service_desk import ServiceDesk
 from daraja_simulator.timetable import Timetable
 from daraja_simulator.tokens import TokenStore
 from daraja_simulator.wire import Refused
@@ -28,6 +30,8 @@ class Gateway:
         self.core = Core(config)
         self.paybill = Paybill(self.core)
         self.express = Express(self.core, self.paybill)
+        self.services = ServiceDesk(self.core, self.express)
+        self.pull = Pull(self.core)
         self.tokens = TokenStore(
             self.clock, config.token_seconds, new_kills_old=config.new_token_kills_old
         )
@@ -96,7 +100,7 @@ class Gateway:
     # --- the passing of time ---
 
     def reset(self) -> None:
-        """Forget prompts, payments, money, deliveries and the script.
+        """Forget prompts, payments, requests, money, deliveries and the script.
 
         Tokens, registrations and the clock stay.
         """
@@ -104,6 +108,7 @@ class Gateway:
             self.core.reset()
             self.express.reset()
             self.paybill.reset()
+            self.services.reset()
         self.courier.clear()
 
     def advance(self, seconds: float, timeout_seconds: float) -> bool:

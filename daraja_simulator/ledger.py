@@ -137,6 +137,10 @@ class Ledger:
         with self._lock:
             return self._reversals.get(receipt)
 
+    def undone_by(self, movement: Movement) -> Movement | None:
+        """The reversal of a payment; the charge for it, which shares its receipt, stays."""
+        return self.reversal_of(movement.receipt) if movement.is_payment else None
+
     def movements(self) -> list[Movement]:
         """All there are, oldest first."""
         with self._lock:

@@ -5,6 +5,7 @@ from zlib import crc32
 
 _FIRST = ("AMINA", "BARAKA", "CHEBET", "DAUDI", "ESTHER", "FATUMA", "GITHINJI", "HALIMA", "JUMA")
 _MIDDLE = ("", "MUTHONI", "", "KIPRONO", "WANJIRU", "", "ACHIENG")
+_PHONE_LENGTH = 12
 _LAST = ("OTIENO", "WEKESA", "KAMAU", "NJERI", "MUTUA", "KARIUKI", "AUMA", "HASSAN", "KORIR")
 
 
@@ -25,6 +26,11 @@ def name_of(phone: str) -> Name:
         _MIDDLE[number // 11 % len(_MIDDLE)],
         _LAST[number // 101 % len(_LAST)],
     )
+
+
+def is_phone(party: str) -> bool:
+    """A shortcode is shorter."""
+    return len(party) == _PHONE_LENGTH
 
 
 def hide_middle(phone: str) -> str:

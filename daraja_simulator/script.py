@@ -8,9 +8,10 @@ from typing import TypeVar
 from daraja_simulator import wire
 from daraja_simulator.apis import Api
 from daraja_simulator.c2b_outcomes import C2bPlan
-from daraja_simulator.faults import C2B_FAULTS, PUSH_FAULTS, Faults
+from daraja_simulator.faults import C2B_FAULTS, PUSH_FAULTS, REQUEST_FAULTS, Faults
 from daraja_simulator.outcomes import Answer, Plan, QueryFault
 from daraja_simulator.posting import spoil_posting
+from daraja_simulator.service_outcomes import News, ServicePlan
 from daraja_simulator.table import AnyPlan, Outcome, Table
 
 P = TypeVar("P", bound=AnyPlan)
@@ -71,3 +72,22 @@ class Script:
         )
         is_lost = plan.is_validation_lost or rolls["validation_lost"]
         return replace(plan, confirmation=confirmation, is_validation_lost=is_lost)
+
+    def bend_service(self, plan: ServicePlan, dice: Random) -> ServicePlan:
+        """Let chance spoil a request that is otherwise accepted."""
+        rolls = self.faults.roll(REQUEST_FAULTS, dice)
+        if plan.refusal or plan.never_heard:
+            return plan
+        if rolls["request_refused"]:
+            return replace(plan, refusal=wire.SYSTEM_BUSY)
+        posting = spoil_posting(
+            plan.posting,
+            lost=rolls["result_lost"],
+            twice=rolls["result_twice"],
+            late=rolls["result_late"],
+        )
+        answer = Answer.CUT if rolls["ack_lost"] else plan.answer
+        if rolls["queue_timeout"]:
+            posting = replace(posting, news=News.QUEUE_TIMEOUT)
+            return replace(plan, answer=answer, is_executed=False, posting=posting)
+        return replace(plan, answer=answer, posting=posting)

@@ -74,10 +74,14 @@ class Table(Generic[P]):
             self._by_digits.get(name.zfill(_DIGITS)) if name else None
         )
 
+    def label_of(self, row: Outcome[P]) -> str:
+        """Its digits; the default has all others, and some rows come only when they are forced."""
+        return row.digits or ("other" if row is self.default else "forced")
+
     def print(self, width: int = 100) -> str:
         """As text for a terminal."""
         lines = [f"{'digits':8}{'name':28}{'shop ends':11}what happens"]
         for row in self.rows:
-            start = f"{row.digits or 'other':8}{row.name:28}{row.shop_ends.value:11}"
+            start = f"{self.label_of(row):8}{row.name:28}{row.shop_ends.value:11}"
             lines += textwrap.wrap(start + row.sentence, width, subsequent_indent=" " * len(start))
         return "\n".join(lines)

@@ -2,11 +2,15 @@
 
 from typing import Any
 
-from daraja_simulator import c2b_outcomes, outcomes
-from daraja_simulator.apis import Api
+from daraja_simulator import c2b_outcomes, outcomes, service_outcomes
+from daraja_simulator.apis import ASYNCHRONOUS, Api
 from daraja_simulator.table import Table
 
-TABLES: dict[Api, Table[Any]] = {Api.EXPRESS: outcomes.TABLE, Api.C2B: c2b_outcomes.TABLE}
+TABLES: dict[Api, Table[Any]] = {
+    Api.EXPRESS: outcomes.TABLE,
+    Api.C2B: c2b_outcomes.TABLE,
+    **dict.fromkeys(ASYNCHRONOUS, service_outcomes.TABLE),
+}
 
 
 def tables_to_json() -> dict[str, list[dict[str, str | None]]]:

@@ -3,6 +3,7 @@
 import flask_smorest
 from flask import Flask
 
+from app.controllers.answer_controller import answers
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
 from app.controllers.c2b_controller import c2b
@@ -29,6 +30,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (orders, True),
     (payments, True),
     (c2b, False),
+    (answers, False),
     (pictures, True),
     (comments, False),
     (tasks, False),

@@ -14,12 +14,17 @@ from app.services.inbox import MAX_BODY_BYTES, ReceivedMessage, keep_message
 from app.utils.failpoints import failpoint
 
 log = structlog.get_logger()
+ACCEPTED = {"ResultCode": 0, "ResultDesc": "Accepted"}
 _KEPT_HEADERS = ("content-type", "businessshortcode", "user-agent", "x-forwarded-for")
 _LONGEST_ADDRESS = 45
 
 
 def keep_and_answer(
-    source: InboxSource, answer: Mapping[str, object], *, payment_id: int | None = None
+    source: InboxSource,
+    answer: Mapping[str, object],
+    *,
+    payment_id: int | None = None,
+    request_id: int | None = None,
 ) -> Response:
     """Store the body and give the ``answer``; reading it waits for nobody and keeps nobody waiting.
 
@@ -35,6 +40,7 @@ def keep_and_answer(
         },
         remote_addr=(request.remote_addr or "")[:_LONGEST_ADDRESS] or None,
         payment_id=payment_id,
+        request_id=request_id,
     )
     work = current_work()
     with transaction() as session:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.context import current_config, current_work, now
 from app.controllers.blueprint import Blueprint
 from app.controllers.idempotency import Answer, run_in_phases
-from app.controllers.inbox import keep_and_answer
+from app.controllers.inbox import ACCEPTED, keep_and_answer
 from app.controllers.paging import page_response
 from app.db import reading
 from app.errors import AppError, BadGateway, Conflict, NotFound, Unavailable
@@ -41,7 +41,6 @@ payments = Blueprint(
 )
 
 log = structlog.get_logger()
-ACCEPTED = {"ResultCode": 0, "ResultDesc": "Accepted"}
 _POLL_SECONDS = 0.25
 _waiters = BoundedSemaphore(4)
 """So many requests may wait for a payment at once in a process; the next is answered at once."""

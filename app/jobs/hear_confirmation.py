@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from app.integrations.mpesa import C2bNotice, UnreadableMessage, read_c2b_notice
+from app.jobs.heard import Heard
 from app.jobs.work import Work
 from app.models import InboxMessage, MoneySource
 from app.services.confirmations import (
@@ -14,8 +15,8 @@ from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
 
 
-def hear_confirmation(session: Session, work: Work, message: InboxMessage) -> tuple[str, None]:
-    """Count the money that a kept confirmation tells of; answers what became of it.
+def hear_confirmation(session: Session, work: Work, message: InboxMessage) -> Heard:
+    """Count the money that a kept confirmation tells of.
 
     Its address carries a secret that Safaricom alone was given. What cannot be read, or names
     another number than ours, is told to a person: no second notice will come.
@@ -24,12 +25,12 @@ def hear_confirmation(session: Session, work: Work, message: InboxMessage) -> tu
     try:
         notice = read_c2b_notice(message.body)
     except UnreadableMessage as error:
-        return report_unreadable_confirmation(session, message, error.reason, now), None
+        return Heard(report_unreadable_confirmation(session, message, error.reason, now))
     if notice.shortcode not in work.config.shortcodes:
-        return report_foreign_confirmation(session, message, notice.shortcode, now), None
+        return Heard(report_foreign_confirmation(session, message, notice.shortcode, now))
     reception = receive_money(session, _facts_of(notice), now)
     link_to_payment(session, message, notice.receipt)
-    return reception, None
+    return Heard(reception)
 
 
 def _facts_of(notice: C2bNotice) -> ReceiptFacts:

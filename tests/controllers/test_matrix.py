@@ -198,6 +198,8 @@ ENTRIES = [
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
     Entry("POST", "/api/pay/c2b/confirm/not-the-secret", _everybody(404), {}),
     Entry("POST", "/api/pay/c2b/validate/not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/result/1.not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/timeout/1.not-the-secret", _everybody(404), {}),
     Entry("GET", "/api/comments/{product}", _everybody(200)),
     Entry("POST", "/api/comments", _signed_in(201), {"item_id": "{product}", "body": "Warm"}),
     Entry("DELETE", "/api/comments/{comment}", REMOVE_COMMENT),

@@ -1,14 +1,19 @@
 """A shop as small as can be: an address that takes callbacks, and a client that pushes."""
 
+import base64
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx2
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding
 
+import daraja_simulator
 from daraja_simulator import DEFAULT_MERCHANTS, SimulatorServer
 
 PAYBILL, TILL = DEFAULT_MERCHANTS
@@ -42,6 +47,23 @@ class Received:
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # five, as it is by default, reset connections that come together
+
+
+_OTHER_PATHS = {"/c2b/validate", "/c2b/confirm", "/service/result", "/service/timeout"}
+
+B2C = "/mpesa/b2c/v3/paymentrequest"
+REVERSAL = "/mpesa/reversal/v1/request"
+STATUS = "/mpesa/transactionstatus/v1/query"
+BALANCE = "/mpesa/accountbalance/v1/query"
+B2B = "/mpesa/b2b/v1/paymentrequest"
+
+CERTIFICATE = Path(daraja_simulator.__file__).with_name("certificate.pem").read_bytes()
+
+
+def seal(password="Safaricom999!*!", certificate=CERTIFICATE):
+    """A SecurityCredential, as the portal tells how to make one."""
+    key = x509.load_pem_x509_certificate(certificate).public_key()
+    return base64.b64encode(key.encrypt(password.encode(), padding.PKCS1v15())).decode()
 
 
 ACCEPTED = b'{"ResultCode":0,"ResultDesc":"Accepted"}'
@@ -88,7 +110,7 @@ class Sink:
     @property
     def codes(self):
         """The result codes that came, as they were printed; None for what cannot be read."""
-        return [_code_of(one) for one in self.received if not one.path.startswith("/c2b")]
+        return [_code_of(one) for one in self.received if one.path not in _OTHER_PATHS]
 
     def at(self, path):
         """The bodies that came to an address, in their order."""
@@ -123,6 +145,9 @@ class Shop:
         )
         assert answer.status_code == 200
         return answer.json()["access_token"]
+
+    def forget_token(self):
+        self._token = None
 
     @property
     def headers(self):
@@ -252,3 +277,99 @@ class Shop:
     def balance(self, merchant=PAYBILL):
         balances = self.get("ledger")["balances"]
         return next(one for one in balances if one["merchant"] == merchant.shortcode)
+
+    # --- service requests ---
+
+    def service_body(self, path, **changes):
+        """A body that is accepted, in the order of the manual."""
+        urls = {
+            "QueueTimeOutURL": f"{self.sink.url}/service/timeout",
+            "ResultURL": f"{self.sink.url}/service/result",
+        }
+        initiator = {"Initiator": "testapi", "SecurityCredential": seal()}
+        bodies = {
+            B2C: {
+                "OriginatorConversationID": "refund-1",
+                "InitiatorName": "testapi",
+                "SecurityCredential": seal(),
+                "CommandID": "BusinessPayment",
+                "Amount": "10",
+                "PartyA": "174379",
+                "PartyB": PHONE,
+                "Remarks": "Refund",
+                **urls,
+                "Occassion": "ORDER-1",
+            },
+            REVERSAL: {
+                **initiator,
+                "CommandID": "TransactionReversal",
+                "TransactionID": "UKM1234567",
+                "Amount": "5",
+                "ReceiverParty": "174379",
+                "RecieverIdentifierType": "11",
+                **urls,
+                "Remarks": "Refund",
+            },
+            STATUS: {
+                **initiator,
+                "CommandID": "TransactionStatusQuery",
+                "TransactionID": "UKM1234567",
+                "PartyA": "174379",
+                "IdentifierType": "4",
+                **urls,
+                "Remarks": "OK",
+                "Occasion": "OK",
+            },
+            BALANCE: {
+                **initiator,
+                "CommandID": "AccountBalance",
+                "PartyA": "174379",
+                "IdentifierType": "4",
+                "Remarks": "OK",
+                **urls,
+            },
+            B2B: {
+                **initiator,
+                "CommandID": "BusinessPayBill",
+                "SenderIdentifierType": "4",
+                "RecieverIdentifierType": "4",
+                "Amount": "190",
+                "PartyA": "174379",
+                "PartyB": "600000",
+                "AccountReference": "353353",
+                "Requester": PHONE,
+                "Remarks": "OK",
+                **urls,
+                "Occassion": "OK",
+            },
+        }
+        body = bodies[path] | changes
+        return {name: value for name, value in body.items() if value is not ...}
+
+    def ask(self, path, **changes):
+        return self.call(path, self.service_body(path, **changes))
+
+    def ask_accepted(self, path, **changes):
+        """The acknowledgement."""
+        answer = self.ask(path, **changes)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def result_of(self, path, seconds=5, **changes):
+        """Ask, let so much time pass, and return the newest result."""
+        self.ask_accepted(path, **changes)
+        self.simulator.advance(seconds)
+        return self.results[-1]
+
+    @property
+    def results(self):
+        return [one["Result"] for one in self.sink.at("/service/result")]
+
+    def movements(self):
+        return self.get("ledger")["movements"]
+
+
+def parameters_of(result):
+    """By key; None for what has no value."""
+    found = result["ResultParameters"]["ResultParameter"]
+    return {one["Key"]: one.get("Value") for one in found}

@@ -162,7 +162,7 @@ def test_the_printed_table_has_a_line_for_each_row_within_the_width():
         text = table.print(90)
         assert all(len(line) <= 90 for line in text.splitlines())
         for outcome in table.rows[1:]:
-            assert f"\n{outcome.digits:8}{outcome.name} " in text
+            assert f"\n{table.label_of(outcome):8}{outcome.name} " in text
 
 
 @pytest.mark.parametrize(
