@@ -97,6 +97,7 @@ class Config:
     register_limit: str
     write_limit: str
     prompt_user_limit: str
+    payment_claim_limit: str
     unsigned_callback_limit: str
     prompts_per_phone_10_minutes: int
     prompts_per_phone_day: int
@@ -354,6 +355,7 @@ def _read(read: _Reader) -> Config:
         register_limit=read.text("REGISTER_LIMIT", "120 per minute; 2000 per hour"),
         write_limit=read.text("WRITE_LIMIT", "600 per minute"),
         prompt_user_limit=read.text("PROMPT_USER_LIMIT", "30 per 10 minutes; 200 per day"),
+        payment_claim_limit=read.text("PAYMENT_CLAIM_LIMIT", "3 per 10 minutes; 6 per day"),
         unsigned_callback_limit=read.text("UNSIGNED_CALLBACK_LIMIT", "300 per minute"),
         prompts_per_phone_10_minutes=read.whole("PROMPTS_PER_PHONE_10_MINUTES", 3, minimum=1),
         prompts_per_phone_day=read.whole("PROMPTS_PER_PHONE_DAY", 10, minimum=1),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from app.jobs.check_claim import check_claim, check_undecided_claims
 from app.jobs.check_payment import check_due_payments, check_payment
 from app.jobs.expire_orders import expire_due_orders, expire_order
 from app.jobs.pictures import erase_unwanted_pictures
@@ -20,11 +21,13 @@ Job = Callable[[Work, int], None]
 JOBS: Mapping[str, Job] = {
     "process_message": process_message,
     "check_payment": check_payment,
+    "check_claim": check_claim,
     "expire_order": expire_order,
 }
 _SWEEPS = (
     process_waiting_messages,
     check_due_payments,
+    check_undecided_claims,
     expire_due_orders,
     erase_unwanted_pictures,
     delete_expired_rows,

@@ -56,7 +56,7 @@ def attach_money(
     one, else as a payment of its own.
     """
     _require_unmatched(row)
-    facts = _facts_of(row)
+    facts = facts_of(row)
     prompt = find_answered_prompt(session, order, facts)
     if prompt is not None:
         match_receipt(session, row, prompt, now, actor_id=actor_id)
@@ -140,7 +140,8 @@ def _describe_unmatched(session: Session, facts: ReceiptFacts, now: datetime) ->
     )
 
 
-def _facts_of(row: MpesaReceipt) -> ReceiptFacts:
+def facts_of(row: MpesaReceipt) -> ReceiptFacts:
+    """What is known of a receipt, as a road would tell it."""
     return ReceiptFacts(
         receipt=row.receipt,
         amount_cents=row.amount_cents,

@@ -143,6 +143,13 @@ def _aliased(prefix: str) -> list[Entry]:
         Entry("GET", f"{prefix}/orders/{{pending_order}}", READ_ORDER),
         Entry("POST", f"{prefix}/orders/{{pending_order}}/cancel", CANCEL_ORDER, {}),
         Entry(
+            "POST",
+            f"{prefix}/orders/{{pending_order}}/paid",
+            PAY_ORDER,
+            {"mpesa_receipt": "UKM900000#"},
+        ),
+        Entry("GET", f"{prefix}/orders/{{pending_order}}/claims", _its_owner(200)),
+        Entry(
             "POST", f"{prefix}/orders/{{paid_order}}/fulfil", FULFIL_ORDER, {"status": "shipped"}
         ),
         Entry(

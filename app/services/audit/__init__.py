@@ -26,7 +26,12 @@ from app.services.audit.stock import (
     find_wrong_movements,
     find_wrong_reservations,
 )
-from app.services.audit.waiting import AuditLimits, find_forgotten_messages, find_forgotten_payments
+from app.services.audit.waiting import (
+    AuditLimits,
+    find_forgotten_claims,
+    find_forgotten_messages,
+    find_forgotten_payments,
+)
 
 __all__ = ["INVARIANTS", "AuditLimits", "Finding", "audit"]
 
@@ -38,7 +43,7 @@ INVARIANTS = {
     "I4": "stock movements add up to what is on hand and reserved",
     "I5": "an order is paid only if its ledger covers it",
     "I6": "no money is owed, or without an order, without a task for a person",
-    "I7": "no payment or refund stays open beyond its deadline without a task",
+    "I7": "no payment, refund or claim stays open beyond its deadline without a task",
     "I8": "no message waits in the inbox for over a minute without a person being told",
 }
 
@@ -62,6 +67,7 @@ def audit(session: Session, now: datetime, limits: AuditLimits | None = None) ->
         lambda: find_forgotten_unmatched_money(session),
         lambda: find_forgotten_payments(session, now, limits),
         lambda: find_forgotten_refunds(session, now, limits),
+        lambda: find_forgotten_claims(session, now, limits),
         lambda: find_forgotten_messages(session, now, limits),
     ]
     return [finding for check in checks for finding in check()]
