@@ -12,7 +12,8 @@ from app.services.pages import PageRequest
 
 _STATES = [state.value for state in ClaimState]
 _RECEIPT = re.compile(r"[A-Z0-9]{8,20}")
-_CODE_IN_MESSAGE = re.compile(r"(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{10}")
+_CODE = re.compile(r"[A-Z0-9]{10}")
+_MIXED = re.compile(r"(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{10}")
 _LONGEST_MESSAGE = 600
 
 
@@ -41,9 +42,14 @@ class MpesaMessageField(MpesaReceiptField):
         super().__init__(max=_LONGEST_MESSAGE, multiline=True, **kwargs)
 
     def find(self, text: str) -> str:
-        words = re.findall(r"[A-Z0-9]+", text.upper())
-        codes = [word for word in words if _CODE_IN_MESSAGE.fullmatch(word)]
-        return codes[0] if codes else super().find(text)
+        """The first word if it can be a code, else the first that is mixed as codes mostly are."""
+        words: list[str] = re.findall(r"[A-Z0-9]+", text.upper())
+        if words and _CODE.fullmatch(words[0]):
+            return words[0]
+        mixed = [word for word in words if _MIXED.fullmatch(word)]
+        if mixed:
+            return mixed[0]
+        return "".join(words) if len(words) == 1 or _CODE.fullmatch("".join(words)) else ""
 
 
 class ClaimRequestSchema(Schema):

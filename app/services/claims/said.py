@@ -2,7 +2,10 @@
 
 ASKING = "We are asking M-Pesa about this payment."
 ACCEPTED = "We found your payment. Thank you."
-WITH_A_PERSON = "A person at the shop is looking for this payment. You will be told here."
+WITH_A_PERSON = (
+    "A person at the shop is looking for this payment. You will find the outcome here and among"
+    " your notifications."
+)
 NOT_FOUND = (
     "M-Pesa knows no payment to us with this code. Compare it with M-Pesa's message, letter by"
     " letter, and send it again."
