@@ -110,6 +110,8 @@ class Config:
     mpesa_no_answer_after_seconds: float
     mpesa_give_up_after_seconds: float
 
+    webhooks_allow_private: bool
+
     @property
     def is_production(self) -> bool:
         return self.mpesa_env is MpesaEnv.PRODUCTION
@@ -287,6 +289,7 @@ def _read(read: _Reader) -> Config:
             "MPESA_NO_ANSWER_AFTER_SECONDS", 900, minimum=0.1
         ),
         mpesa_give_up_after_seconds=read.number("MPESA_GIVE_UP_AFTER_SECONDS", 86400, minimum=0.1),
+        webhooks_allow_private=read.flag("WEBHOOKS_ALLOW_PRIVATE", default=False),
     )
 
 
@@ -327,6 +330,11 @@ def _malformed(config: Config) -> list[str]:
         faults.append(
             "PUBLIC_URL must be an https:// address that Safaricom can reach:"
             f" {config.public_url} is not."
+        )
+    if config.webhooks_allow_private and config.mpesa_env is not MpesaEnv.SIMULATOR:
+        faults.append(
+            "WEBHOOKS_ALLOW_PRIVATE must be off: it lets webhooks reach this machine and its"
+            " network."
         )
     return faults
 
