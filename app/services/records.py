@@ -1,4 +1,7 @@
-"""Small writings that accompany every change: histories, messages, tasks for people."""
+"""Small writings that accompany every change: histories, messages, tasks for people.
+
+What is put into a history or filed for a person is also told to the merchant's own systems.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +23,7 @@ from app.models import (
     TaskPriority,
 )
 from app.services.insert_once import insert_once
+from app.services.webhooks.news import tell_of_order, tell_of_payment, tell_of_task
 
 _DETAIL_LENGTH = 500
 
@@ -44,6 +48,7 @@ def record_order_event(
             created_at=now,
         )
     )
+    tell_of_order(session, order, from_status, now)
 
 
 def record_payment_event(
@@ -67,6 +72,7 @@ def record_payment_event(
             created_at=now,
         )
     )
+    tell_of_payment(session, payment_id, from_status, to_status, now)
 
 
 def notify(
@@ -139,7 +145,7 @@ def file_task(
     session: Session, matter: Matter, now: datetime, *, payment: Payment | None = None
 ) -> bool:
     """File a matter once, however many hands come upon it; answers whether it is new."""
-    return insert_once(
+    is_new = insert_once(
         session,
         Task,
         "dedupe_key",
@@ -155,3 +161,6 @@ def file_task(
             "updated_at": now,
         },
     )
+    if is_new:
+        tell_of_task(session, matter.dedupe_key, now)
+    return is_new

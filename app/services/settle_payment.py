@@ -31,6 +31,7 @@ from app.services.records import (
     record_payment_event,
     tell_sellers,
 )
+from app.services.webhooks.news import tell_of_receipt
 from app.utils.money import cents_to_wire
 from app.utils.phone import mask_msisdn
 
@@ -46,12 +47,13 @@ def settle_payment(session: Session, payment_id: int, proof: Proof, now: datetim
     if proof.receipt and _belongs_to_another(session, proof.receipt, payment):
         return _report_conflict(session, payment, proof, now)
     if payment.status not in _MAY_SUCCEED:
-        _add_receipt(session, payment, proof, now)
+        if _add_receipt(session, payment, proof, now):
+            tell_of_receipt(session, payment.id, now)
         return Settlement.ALREADY_SETTLED
     if payment.review_reason is not None:
         return Settlement.HELD_FOR_REVIEW
+    _add_receipt(session, payment, proof, now)  # first: what is told of the success names it
     _mark_succeeded(session, payment, proof, now)
-    _add_receipt(session, payment, proof, now)
     _use_money(session, order, payment, now)
     session.flush()
     return Settlement.SETTLED
@@ -111,13 +113,13 @@ def _mark_succeeded(session: Session, payment: Payment, proof: Proof, now: datet
     )
 
 
-def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
+def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> bool:
     """Keep the receipt where it is not known yet; a second report adds nothing."""
     if proof.receipt is None or payment.mpesa_receipt == proof.receipt:
-        return
+        return False
     if payment.mpesa_receipt is not None:
         _report_second_receipt(session, payment, proof, now)
-        return
+        return False
     payment.mpesa_receipt = proof.receipt
     payment.amount_verified = proof.amount_verified
     payment.updated_at = now
@@ -131,6 +133,7 @@ def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime
         )
     )
     session.flush()
+    return True
 
 
 def _report_second_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
