@@ -44,6 +44,10 @@ OFFICE = (
     "/office/users/{user}",
     "/office/tasks",
     "/office/tasks/{task}",
+    "/office/webhooks",
+    "/office/webhooks/new",
+    "/office/webhooks/{webhook}",
+    "/office/webhooks/{webhook}/deliveries/{delivery}",
 )
 
 
