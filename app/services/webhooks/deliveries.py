@@ -8,7 +8,13 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.errors import NotFound
-from app.models import DeliveryState, WebhookAttempt, WebhookDelivery, WebhookEvent
+from app.models import (
+    DeliveryState,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 from app.services.pages import Page, PageRequest, SortKey, paginate
 from app.services.webhooks.endpoints import find_endpoint
 
@@ -89,9 +95,11 @@ def list_events(session: Session, wanted: EventFilter, page: PageRequest) -> Pag
 def delete_old_events(session: Session, now: datetime) -> None:
     """Forget what happened long ago, with what became of it; what still waits is kept."""
     old = WebhookEvent.created_at <= now - KEPT_FOR
+    removed = select(WebhookEndpoint.id).where(WebhookEndpoint.removed_at.is_not(None))
     over = select(WebhookDelivery.id).where(
         WebhookDelivery.event_id.in_(select(WebhookEvent.id).where(old)),
-        WebhookDelivery.state != DeliveryState.PENDING,
+        # an event that was being written while its endpoint was removed waits for nothing
+        (WebhookDelivery.state != DeliveryState.PENDING) | WebhookDelivery.endpoint_id.in_(removed),
     )
     session.execute(delete(WebhookAttempt).where(WebhookAttempt.delivery_id.in_(over)))
     session.execute(delete(WebhookDelivery).where(WebhookDelivery.id.in_(over)))
