@@ -75,6 +75,8 @@ class TaskNewsSchema(_News):
     priority = _one_of(TaskPriority)
     order_id = ma.fields.Integer(required=True, allow_none=True)
     payment_id = ma.fields.Integer(required=True, allow_none=True)
+    refund_id = ma.fields.Integer(required=True, allow_none=True)
+    mpesa_receipt = ma.fields.String(required=True, allow_none=True, metadata=_RECEIPT)
     created_at = Timestamp(required=True, metadata=_MOMENT)
 
 
@@ -162,6 +164,8 @@ def news_example(event_type: str) -> dict[str, Any]:
             "priority": TaskPriority.HIGH.value,
             "order_id": 1,
             "payment_id": 1,
+            "refund_id": None,
+            "mpesa_receipt": "UKM1234567",
             "created_at": _HAPPENED,
         }
     return {"type": str(event_type), "timestamp": _HAPPENED, "data": data}

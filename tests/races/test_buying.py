@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from app.models import Order, OrderStatus, Product, Reservation, StockMovement, User
 from app.services.audit import audit
 from app.services.change_product import ProductChange, change_product
-from app.services.move_order import cancel_order, expire_order
+from app.services.end_order import cancel_order, expire_order
 from app.services.place_order import place_order
 from tests.core import ORDER_RULES, ask_to_pay, buy, counts, make_buyer, pay, wanted
 from tests.factories import NOW, actor_of, make_product

@@ -24,7 +24,8 @@ from app.models import (
 )
 from app.services.audit import audit
 from app.services.due_payments import reserve_query_slot
-from app.services.move_order import cancel_order, lock_order
+from app.services.end_order import cancel_order
+from app.services.move_order import lock_order
 from app.services.record_push import (
     record_acceptance,
     record_refusal,

@@ -229,6 +229,8 @@ def test_a_task_that_the_shop_files_is_told_of_once_without_what_it_describes(
         "priority": "high",
         "order_id": order.id,
         "payment_id": payment.id,
+        "refund_id": None,
+        "mpesa_receipt": None,
         "created_at": "2026-11-22T09:00:00Z",
     }
 

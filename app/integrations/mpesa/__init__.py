@@ -2,7 +2,9 @@
 
 from app.integrations.mpesa.breaker import CircuitBreaker
 from app.integrations.mpesa.client import DarajaClient
+from app.integrations.mpesa.credentials import security_credential
 from app.integrations.mpesa.errors import (
+    MpesaAlreadyRegistered,
     MpesaBusy,
     MpesaError,
     MpesaMisconfigured,
@@ -12,13 +14,10 @@ from app.integrations.mpesa.errors import (
     MpesaUncertain,
     scrub_text,
 )
+from app.integrations.mpesa.fields import UnreadableMessage
 from app.integrations.mpesa.memory_token_store import MemoryTokenStore
-from app.integrations.mpesa.messages import (
-    StkCallback,
-    UnreadableMessage,
-    read_stk_callback,
-    read_stk_query,
-)
+from app.integrations.mpesa.merchant_client import MerchantClient
+from app.integrations.mpesa.messages import StkCallback, read_stk_callback, read_stk_query
 from app.integrations.mpesa.passwords import stk_password
 from app.integrations.mpesa.result_codes import (
     FINAL_FAILURES,
@@ -27,7 +26,7 @@ from app.integrations.mpesa.result_codes import (
     ResultCode,
     explain,
 )
-from app.integrations.mpesa.settings import MpesaSettings
+from app.integrations.mpesa.settings import Initiator, MerchantSettings, MpesaSettings
 
 __all__ = [
     "FINAL_FAILURES",
@@ -35,7 +34,11 @@ __all__ = [
     "CircuitBreaker",
     "DarajaClient",
     "FailureStatus",
+    "Initiator",
     "MemoryTokenStore",
+    "MerchantClient",
+    "MerchantSettings",
+    "MpesaAlreadyRegistered",
     "MpesaBusy",
     "MpesaError",
     "MpesaMisconfigured",
@@ -51,5 +54,6 @@ __all__ = [
     "read_stk_callback",
     "read_stk_query",
     "scrub_text",
+    "security_credential",
     "stk_password",
 ]

@@ -120,5 +120,7 @@ def _task_data(session: Session, dedupe_key: str) -> dict[str, Any]:
         "priority": str(task.priority),
         "order_id": task.order_id,
         "payment_id": task.payment_id,
+        "refund_id": task.refund_id,
+        "mpesa_receipt": task.receipt,
         "created_at": rfc3339(task.created_at),
     }
