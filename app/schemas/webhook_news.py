@@ -64,6 +64,20 @@ class PaymentNewsSchema(_News):
     timestamp = Timestamp(required=True, metadata=_MOMENT)
 
 
+class MoneyNewsSchema(_News):
+    """Money without an order. Its payer, as far as M-Pesa shows one, is in the office alone."""
+
+    mpesa_receipt = ma.fields.String(required=True, metadata=_RECEIPT)
+    amount = Money(required=True)
+    currency = ma.fields.Constant(CURRENCY, required=True)
+    account_number = ma.fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What the payer typed; a phone never whole.", "example": "K7M2Q9"},
+    )
+    transacted_at = Timestamp(required=True, allow_none=True, metadata=_MOMENT)
+
+
 class TaskNewsSchema(_News):
     """Something that only a person can decide; all that is known of it is at `/api/tasks/{id}`."""
 
@@ -103,6 +117,7 @@ SAID_OF: dict[str, str] = {
     EventType.PAYMENT_CANCELLED: "The payer refused.",
     EventType.PAYMENT_UNKNOWN: "Nobody knows yet whether money came; the shop keeps asking.",
     EventType.PAYMENT_REFUNDED: "Money went back.",
+    EventType.MONEY_UNMATCHED: "Money came by itself, and nobody knows yet what it is for.",
     EventType.TASK_FILED: "The shop found something that only a person can decide.",
     TEST: "Somebody asked for a test.",
 }
@@ -110,6 +125,7 @@ SAID_OF: dict[str, str] = {
 _DATA: dict[str, type[_News]] = {
     "order": OrderNewsSchema,
     "payment": PaymentNewsSchema,
+    "money": MoneyNewsSchema,
     "task": TaskNewsSchema,
     "test": TestNewsSchema,
 }
@@ -156,6 +172,14 @@ def news_example(event_type: str) -> dict[str, Any]:
         data = _example_order(*_ORDERS[EventType(event_type)])
     elif event_type in _PAYMENTS:
         data = _example_payment(*_PAYMENTS[EventType(event_type)])
+    elif event_type == EventType.MONEY_UNMATCHED:
+        data = {
+            "mpesa_receipt": "UKM1234567",
+            "amount": 1500,
+            "currency": CURRENCY,
+            "account_number": "K7M2Q9",
+            "transacted_at": _HAPPENED,
+        }
     elif event_type == EventType.TASK_FILED:
         data = {
             "id": 1,

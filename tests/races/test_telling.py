@@ -11,7 +11,7 @@ from app.jobs.deliver_webhooks import deliver_webhooks
 from app.jobs.work import Work
 from app.models import WebhookDelivery, WebhookEndpoint
 from app.ports import WebhookAnswer
-from app.services.move_order import cancel_order
+from app.services.end_order import cancel_order
 from app.services.webhooks.due import IN_FLIGHT_PER_ENDPOINT
 from app.services.webhooks.endpoints import EndpointChange, change_endpoint, remove_endpoint
 from app.services.webhooks.replay import replay_since

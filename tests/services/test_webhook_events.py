@@ -12,6 +12,7 @@ from app.controllers.openapi import openapi_document
 from app.models import (
     DeliveryState,
     DisabledReason,
+    MoneySource,
     OrderStatus,
     PaymentState,
     TaskKind,
@@ -21,12 +22,16 @@ from app.models import (
 )
 from app.policies import Role
 from app.services.due_payments import note_no_verdict
+from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
-from app.services.move_order import cancel_order, expire_order, fulfil_order, move_order
+from app.services.move_order import fulfil_order, move_order
 from app.services.payment_evidence import Failure, Proof
+from app.services.receipts import ReceiptFacts
 from app.services.record_push import record_refusal, record_silence
 from app.services.records import Matter, file_task, record_payment_event
 from app.services.settle_payment import settle_payment
+from app.services.unmatched_money import keep_unmatched, record_paybill_payment
+from app.services.use_money import use_money
 from app.services.webhooks.emit import emit_event
 from app.services.webhooks.event_types import OF_ORDER, OF_PAYMENT, TEST, EventType
 from tests.core import SCHEDULE, after, ask_to_pay, buy, make_buyer, pay, snapshot
@@ -215,6 +220,43 @@ def test_a_receipt_that_comes_after_the_money_is_told_of_once(session, endpoint,
     assert told(session, "payment.receipt_added")["mpesa_receipt"] == "UKM0000001"
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [("K7M2Q9", "K7M2Q9"), ("0711 222 333", "2547****333"), (None, None)],
+)
+def test_money_without_an_order_is_told_of_without_a_phone(session, endpoint, typed, shown):
+    facts = ReceiptFacts(
+        "UKM0000009",
+        150_050,
+        MoneySource.C2B,
+        bill_reference=typed,
+        transacted_at=NOW,
+        payer_phone=PHONE,
+        payer_name="Wanjiku Kamau",
+    )
+    assert [keep_unmatched(session, facts, NOW) for _ in range(2)] == [True, False]
+    assert types(session) == ["money.unmatched", "task.filed"]
+    assert told(session, "money.unmatched") == {
+        "mpesa_receipt": "UKM0000009",
+        "amount": 1500.5,
+        "currency": "KES",
+        "account_number": shown,
+        "transacted_at": "2026-11-22T09:00:00Z",
+    }
+    assert told(session, "task.filed")["mpesa_receipt"] == "UKM0000009"
+
+
+def test_money_that_came_by_itself_for_an_order_is_a_payment_like_any_other(
+    session, endpoint, order
+):
+    facts = ReceiptFacts("UKM0000009", 150_000, MoneySource.C2B, payer_phone="2547****333")
+    use_money(session, order, record_paybill_payment(session, order, facts, NOW), NOW)
+    assert types(session) == ["order.placed", "payment.succeeded", "order.paid"]
+    payment = told(session, "payment.succeeded")
+    assert (payment["kind"], payment["previous_status"]) == ("paybill", None)
+    assert (payment["mpesa_receipt"], payment["phone_number"]) == ("UKM0000009", None)
+
+
 def test_a_task_that_the_shop_files_is_told_of_once_without_what_it_describes(
     session, endpoint, order
 ):
@@ -247,7 +289,7 @@ def test_no_event_holds_a_whole_phone_or_where_a_buyer_lives(session, endpoint, 
 def test_every_event_is_the_shape_that_is_documented(app, session, endpoint, order, boots):
     pay(session, ask_to_pay(session, order))
     expire_order(session, buy(session, make_buyer(session), (boots, 1)).id, after(hours=1))
-    file_task(session, Matter(TaskKind.STUCK_MESSAGE, "Look", "…", "stuck:1"), NOW)
+    keep_unmatched(session, ReceiptFacts("UKM0000009", 5_000, MoneySource.C2B), NOW)
     with app.app_context():
         document = openapi_document(app)
     assert set(document["webhooks"]) == {*EventType, TEST}
@@ -262,7 +304,15 @@ def test_every_event_is_the_shape_that_is_documented(app, session, endpoint, ord
         assert payload.keys() == media["example"].keys()
         assert payload["data"].keys() == media["example"]["data"].keys()
         seen.add(event.type)
-    assert len(seen) == 6
+    assert seen == {
+        "order.placed",
+        "payment.pending",
+        "payment.succeeded",
+        "order.paid",
+        "order.expired",
+        "money.unmatched",
+        "task.filed",
+    }
 
 
 def test_the_examples_of_all_types_are_the_shape_that_is_documented(app):

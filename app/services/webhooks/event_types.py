@@ -22,6 +22,7 @@ class EventType(StrEnum):
     PAYMENT_CANCELLED = "payment.cancelled"
     PAYMENT_UNKNOWN = "payment.unknown"
     PAYMENT_REFUNDED = "payment.refunded"
+    MONEY_UNMATCHED = "money.unmatched"
     TASK_FILED = "task.filed"
 
 

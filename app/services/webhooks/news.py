@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.models import Order, Payment, PaymentState, Task
+from app.models import MpesaReceipt, Order, Payment, PaymentState, Task
 from app.services.read_orders import OrderView, money_of
 from app.services.webhooks.emit import emit_event
 from app.services.webhooks.event_types import OF_ORDER, OF_PAYMENT, EventType
 from app.utils.clock import rfc3339
 from app.utils.money import CURRENCY, cents_to_wire
-from app.utils.phone import mask_msisdn
+from app.utils.phone import mask_msisdn, normalise_msisdn
 
 
 def tell_of_order(session: Session, order: Order, from_status: str | None, now: datetime) -> None:
@@ -38,6 +38,11 @@ def tell_of_payment(
 def tell_of_receipt(session: Session, payment_id: int, now: datetime) -> None:
     """That M-Pesa named the receipt of a payment which a query had settled without one."""
     _emit_payment(session, EventType.PAYMENT_RECEIPT_ADDED, payment_id, PaymentState.SUCCEEDED, now)
+
+
+def tell_of_unmatched_money(session: Session, row: MpesaReceipt, now: datetime) -> None:
+    """That money came of which nobody knows what it is for."""
+    emit_event(session, EventType.MONEY_UNMATCHED, lambda: _money_data(row), now)
 
 
 def tell_of_task(session: Session, dedupe_key: str, now: datetime) -> None:
@@ -109,6 +114,24 @@ def _payment_data(session: Session, payment_id: int, from_status: str | None) ->
         "result_code": payment.result_code,
         "timestamp": rfc3339(payment.created_at),
     }
+
+
+def _money_data(row: MpesaReceipt) -> dict[str, Any]:
+    return {
+        "mpesa_receipt": row.receipt,
+        "amount": cents_to_wire(row.amount_cents),
+        "currency": CURRENCY,
+        "account_number": _without_phone(row.bill_reference),
+        "transacted_at": rfc3339(row.transacted_at) if row.transacted_at else None,
+    }
+
+
+def _without_phone(typed: str | None) -> str | None:
+    """What a payer typed as the account: some type their phone."""
+    try:
+        return mask_msisdn(normalise_msisdn(typed or ""))
+    except ValueError:
+        return typed
 
 
 def _task_data(session: Session, dedupe_key: str) -> dict[str, Any]:

@@ -206,6 +206,7 @@ EVENT_WORDS: dict[str, str] = {
     EventType.PAYMENT_CANCELLED: mark("The payer refuses"),
     EventType.PAYMENT_UNKNOWN: mark("Nobody knows of a payment"),
     EventType.PAYMENT_REFUNDED: mark("A payment is paid back"),
+    EventType.MONEY_UNMATCHED: mark("Money comes without an order"),
     EventType.TASK_FILED: mark("The shop files a task"),
     TEST: mark("A test"),
 }
