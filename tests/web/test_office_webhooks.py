@@ -120,6 +120,21 @@ def test_what_is_wrong_with_an_address_is_said_beside_it(
     assert webhooks.sent == []
 
 
+def test_what_was_written_is_shown_again_and_nothing_else(admin, database, user):
+    with database.transaction() as session:
+        endpoint = make_webhook(session, user, event_types=["order.paid"], description="Books")
+    place = f"/office/webhooks/{endpoint.id}"
+    admin.get(place)
+    form = {"url": "https://localhost/", "which": "some", "task.filed": "true"}
+    refused = admin.post(place, form)
+    assert refused.status_code == 400
+    assert re.findall(r'name="([\w.]+)" value="true" checked', refused.text) == ["task.filed"]
+    assert 'value="https://localhost/"' in refused.text
+    again = admin.post(f"{place}/replay", {"since": "soon"})
+    assert re.findall(r'name="([\w.]+)" value="true" checked', again.text) == ["order.paid"]
+    assert f'value="{endpoint.url}"' in again.text
+
+
 def test_nobody_but_an_admin_comes_near_them(app, database, endpoint):
     with database.transaction() as session:
         people = [make_user(session, role) for role in (Role.SELLER, Role.CUSTOMER)]

@@ -271,12 +271,19 @@ def _webhook_page(webhook_id: int, form: Form | None = None) -> Response:
         endpoint=endpoint,
         found=found,
         next=next_address(found.next_cursor),
-        form=Form({**values, **form.values}, form.errors, form.problem) if form else Form(values),
+        form=_with_values(form, values) if form else Form(values),
         shown=Form({"state": state or ""}),
         chips=CHIPS,
         types=list(EventType),
         **_WORDS,
     )
+
+
+def _with_values(form: Form, values: Mapping[str, Any]) -> Form:
+    """What was sent is shown again; the other forms of the page say nothing of the endpoint."""
+    if "which" in form.values:
+        return form
+    return Form({**values, **form.values}, form.errors, form.problem, form.problem_code)
 
 
 def _delivery_page(webhook_id: int, delivery_id: int, form: Form) -> Response:
