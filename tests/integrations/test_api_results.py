@@ -478,7 +478,8 @@ def test_each_code_is_sorted_by_whether_we_must_mend_something():
     assert {row.code for row in known if row.our_fault} == OUR_FAULT
     assert {row.code for row in known if not row.final} == PROVES_NOTHING
     assert {row.code for row in known if row.already_reversed} == {"R000001"}
-    expected = {"1", "2", "3", "4", "8", "26", "2040", "SFC_IC0003", "R000001", "R000002"}
+    assert {row.code for row in known if row.no_such_receipt} == {"2032", "R000002"}
+    expected = {"1", "2", "3", "4", "8", "26", "2032", "2040", "SFC_IC0003", "R000001", "R000002"}
     assert set(MERCHANT_RESULT_CODES) == OUR_FAULT | PROVES_NOTHING | expected
     assert all(row.meaning.endswith(".") for row in known)
 
