@@ -292,24 +292,31 @@ def test_the_facts_of_a_transaction_are_read_whole():
 
 
 @pytest.mark.parametrize(
-    ("status", "completed", "went_back"),
+    ("status", "kind"),
     [
-        ("Completed", True, False),
-        ("completed", True, False),
-        ("COMPLETED", True, False),
-        ("Reversed", False, True),
-        ("Completed (Reversed)", False, True),
-        ("Cancelled", False, False),
-        ("Expired", False, False),
-        ("Declined", False, False),
-        ("Pending Authorized", False, False),
-        ("Not Completed", False, False),
-        ("Completed?", False, False),
+        ("Completed", "completed"),
+        ("completed", "completed"),
+        ("COMPLETED", "completed"),
+        ("Reversed", "reversed"),
+        ("Completed (Reversed)", "reversed"),
+        ("Failed", "failed"),
+        ("Cancelled", "failed"),
+        ("Declined", "failed"),
+        ("Expired", "failed"),
+        ("Pending Authorized", None),
+        ("Initiated", None),
+        ("Not Completed", None),
+        ("Not Failed", None),
+        ("Completed?", None),
     ],
 )
-def test_only_completed_is_completed(status, completed, went_back):
+def test_a_state_is_completed_failed_or_reversed_or_not_known(status, kind):
     facts = read_transaction_facts(replaced("TransactionStatus", status))
-    assert (facts.is_completed, facts.is_reversed) == (completed, went_back)
+    assert (facts.is_completed, facts.is_failed, facts.is_reversed) == (
+        kind == "completed",
+        kind == "failed",
+        kind == "reversed",
+    )
 
 
 def test_facts_go_by_other_names_elsewhere():
