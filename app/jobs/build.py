@@ -47,6 +47,7 @@ def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> P
         till=config.mpesa_till,
         connect_timeout_seconds=config.mpesa_connect_timeout_seconds,
         read_timeout_seconds=config.mpesa_read_timeout_seconds,
+        breaker_pause_seconds=config.mpesa_outage_pause_seconds,
     )
     name = token_name(config.mpesa_base_url, config.mpesa_consumer_key)
     gateway = DarajaClient(settings, SharedTokenStore(database, name, clock), clock)
