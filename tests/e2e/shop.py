@@ -5,13 +5,10 @@ what is really there.
 """
 
 import json
-import os
 import re
 import shutil
-import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +22,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import schema_migrations
+from app.cli.children import python
 from app.db import Database
 from app.models import (
     InboxMessage,
@@ -40,8 +38,8 @@ from app.models import (
 )
 from app.services.audit import audit
 from app.utils.clock import utc_now
-from tests.e2e.processes import PATIENCE_SECONDS, ROOT, Program, wait_until
-from tests.factories import CHEAP_HASH
+from drill.environment import MANAGE, shop_environment
+from drill.processes import PATIENCE_SECONDS, Program, free_port, wait_until
 from tests.postgres import create_database
 
 PASSWORD = "Correct horse 12"
@@ -52,7 +50,6 @@ TOTAL_CENTS = 9_975
 AMOUNT_SHILLINGS = 100
 AMOUNT_CENTS = 10_000
 
-_MANAGE = str(ROOT / "manage.py")
 _numbers = count(1)
 _HTTP_SECONDS = 30.0
 
@@ -136,18 +133,13 @@ class Shop:
     def environment(self, **more: str) -> dict[str, str]:
         queue = f"sqlite:///{self.folder}/queue.db"
         return {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "SECRET_KEY": "test-secret-0123456789-abcdefghijklmnopqrstuvwxyz",
-            "JWT_SECRET_KEY": "test-jwt-secret-9876543210-zyxwvutsrqponmlkjihgf",
-            "DATABASE_URL": self.database_url,
-            "QUEUE_URL": queue if self.database.is_sqlite else self.database_url,
-            "PORT": str(self.web_port),
-            "PUBLIC_URL": self.web_url,
-            "MPESA_BASE_URL": self.simulator_url,
-            "PASSWORD_HASH_METHOD": CHEAP_HASH,
-            "RATE_LIMITS_ENABLED": "false",
+            **shop_environment(
+                database_url=self.database_url,
+                queue_url=queue if self.database.is_sqlite else self.database_url,
+                port=self.web_port,
+                public_url=self.web_url,
+                mpesa_base_url=self.simulator_url,
+            ),
             "WEB_WORKERS": "1" if self.database.is_sqlite else "2",
             "SWEEP_SECONDS": "0.5",
             "ORDER_EXPIRY_SECONDS": "3600",
@@ -182,13 +174,13 @@ class Shop:
         return self.simulator
 
     def start_web(self, *, wait: bool = True, **more: str) -> Program:
-        self.web = self._start("web", [_MANAGE, "web"], more)
+        self.web = self._start("web", [MANAGE, "web"], more)
         if wait:
             self.wait_for_web()
         return self.web
 
     def start_worker(self, *, wait: bool = True, **more: str) -> Program:
-        self.worker = self._start("worker", [_MANAGE, "worker"], more)
+        self.worker = self._start("worker", [MANAGE, "worker"], more)
         if wait:
             wait_for_worker(self.worker)
         return self.worker
@@ -230,14 +222,15 @@ class Shop:
     def _start(self, name: str, arguments: list[str], more: Mapping[str, str]) -> Program:
         with self._lock:
             number = sum(one.name.startswith(name) for one in self.programs) + 1
-            program = Program(f"{name}-{number}", arguments, self.folder, self.environment(**more))
+            environment = self.environment(**more)
+            program = Program(f"{name}-{number}", python(*arguments), self.folder, environment)
             self.programs.append(program)
         return program
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the shop to its end."""
         return subprocess.run(
-            [sys.executable, _MANAGE, *arguments],
+            python(MANAGE, *arguments),
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -538,12 +531,6 @@ class DoomedWeb:
             f"the web server dies {self.point}",
         )
         return int(found[1])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def make_database(kind: str, name: str, folder: Path, sqlite_template: Path, uri: str) -> str:
