@@ -12,7 +12,15 @@ from app.models.item import MAX_STOCK
 from tests.core import ask_to_pay, buy, make_buyer, pay, snapshot
 from tests.factories import NOW, make_product
 
-HISTORIES = ("ledger_events", "ledger_entries", "order_events", "payment_events", "stock_movements")
+HISTORIES = (
+    "decisions",
+    "ledger_events",
+    "ledger_entries",
+    "order_events",
+    "payment_events",
+    "refund_events",
+    "stock_movements",
+)
 
 
 @pytest.fixture
@@ -54,6 +62,7 @@ def shop(session):
         )
     )
     session.execute(text("INSERT INTO rate_counters (key, hits, expires_at) VALUES ('k', 1, 0)"))
+    _make_rows_of_refunds(session)
     session.execute(
         text(
             "INSERT INTO categories (name, slug, position, created_at, updated_at)"
@@ -62,6 +71,33 @@ def shop(session):
         {"now": NOW.isoformat()},
     )
     session.flush()
+
+
+def _make_rows_of_refunds(session) -> None:
+    """A refund, its request and history, a claim, a decision, a line of M-Pesa's books."""
+    for statement in (
+        "INSERT INTO refunds (kind, state, order_id, payment_id, receipt, amount_cents, reason,"
+        " restock, requested_by, approved_by, refund_receipt, check_count, created_at, updated_at)"
+        " SELECT 'reversal', 'created', order_id, id, mpesa_receipt, amount_cents, 'Late', :no,"
+        " user_id, (SELECT max(id) FROM users), 'UKMREFUND', 0, created_at, created_at"
+        " FROM payments",
+        "INSERT INTO refund_events (refund_id, to_state, source, created_at)"
+        " SELECT id, state, 'request', created_at FROM refunds",
+        "INSERT INTO payment_claims (order_id, user_id, receipt, state, created_at, updated_at)"
+        " SELECT order_id, user_id, mpesa_receipt, 'open', created_at, created_at FROM payments",
+        "INSERT INTO mpesa_requests (kind, state, refund_id, secret_hash, created_at)"
+        " SELECT 'reversal', 'created', id, 'hash', created_at FROM refunds",
+        "INSERT INTO decisions (task_id, action, created_at)"
+        " SELECT id, 'dismiss', created_at FROM tasks",
+        "INSERT INTO statement_imports (source, covers_from, covers_to, row_count, fresh_count,"
+        " different_count, unreadable_count, created_at)"
+        " SELECT 'file', created_at, created_at, 1, 1, 0, 0, created_at FROM payments",
+        "INSERT INTO statement_lines (import_id, receipt, amount_cents, transacted_at, details,"
+        " created_at) SELECT i.id, p.mpesa_receipt, p.amount_cents, p.created_at, '', p.created_at"
+        " FROM statement_imports AS i, payments AS p",
+    ):
+        values = {"no": False} if ":no" in statement else {}
+        session.execute(text(statement), values)
 
 
 def is_refused_by_the_database(session, statement: str, **values) -> bool:
@@ -102,12 +138,19 @@ WHOLE = {
     ("reservations", "quantity"): (1, MAX_STOCK),
     ("stock_movements", "on_hand_delta"): (-MAX_STOCK, MAX_STOCK),
     ("stock_movements", "reserved_delta"): (-MAX_STOCK, MAX_STOCK),
-    ("payments", "amount_cents"): (100, MAX_CENTS),
+    ("payments", "amount_cents"): (1, MAX_CENTS),
     ("payments", "check_count"): (0, MAX_COUNT),
     ("mpesa_receipts", "amount_cents"): (0, MAX_CENTS),
     ("ledger_entries", "amount_cents"): (-MAX_CENTS, MAX_CENTS),
     ("callback_inbox", "attempts"): (0, MAX_COUNT),
     ("rate_counters", "hits"): (0, MAX_COUNT),
+    ("refunds", "amount_cents"): (1, MAX_CENTS),
+    ("refunds", "check_count"): (0, MAX_COUNT),
+    ("statement_lines", "amount_cents"): (-MAX_CENTS, MAX_CENTS),
+    ("statement_imports", "row_count"): (0, MAX_COUNT),
+    ("statement_imports", "fresh_count"): (0, MAX_COUNT),
+    ("statement_imports", "different_count"): (0, MAX_COUNT),
+    ("statement_imports", "unreadable_count"): (0, MAX_COUNT),
 }
 
 
@@ -149,6 +192,13 @@ STATES = {
     ("tasks", "status"),
     ("tasks", "kind"),
     ("tasks", "priority"),
+    ("mpesa_receipts", "state"),
+    ("mpesa_requests", "kind"),
+    ("mpesa_requests", "state"),
+    ("payment_claims", "state"),
+    ("refunds", "kind"),
+    ("refunds", "state"),
+    ("statement_imports", "source"),
 }
 
 
@@ -172,6 +222,11 @@ RULES = {
     "a line of no product": "UPDATE order_lines SET product_id = 999999",
     "an order deleted under its lines": "DELETE FROM orders",
     "a product deleted under its orders": "DELETE FROM products",
+    "a prompt to no phone": "UPDATE payments SET msisdn = NULL",
+    "a prompt whose report nobody can prove": "UPDATE payments SET callback_secret_hash = NULL",
+    "a receipt that is counted for nothing": "UPDATE mpesa_receipts SET payment_id = NULL",
+    "a refund of one pair of eyes": "UPDATE refunds SET approved_by = requested_by",
+    "a refund of no payment": "UPDATE refunds SET payment_id = 999999",
     "a basket of nobody": "UPDATE baskets SET user_id = NULL",
     "a basket of a user and a guest": "UPDATE baskets SET token_hash = 'a'",
     "a basket ordered as no order": "UPDATE baskets SET last_order_id = NULL",
@@ -204,6 +259,9 @@ TWICE = {
     "categories": "slug",
     "baskets": "user_id",
     "basket_lines": "basket_id, product_id",
+    "refunds": "receipt, while one may still go",
+    "payment_claims": "receipt, while one is undecided",
+    "statement_lines": "receipt, details, amount_cents",
 }
 
 

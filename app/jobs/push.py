@@ -54,7 +54,7 @@ def _read_request(work: Work, payment_id: int, secret: CallbackSecret) -> PushRe
         ).one()
     return PushRequest(
         amount_shillings=payment.amount_cents // CENTS_PER_SHILLING,
-        msisdn=payment.msisdn,
+        msisdn=payment.prompted_msisdn,
         callback_url=work.config.public_url + CALLBACK_PATH + callback_token(payment_id, secret),
         account_reference=number,
         description=PROMPT_DESCRIPTION,

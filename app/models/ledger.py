@@ -20,14 +20,26 @@ from app.models.base import (
 
 
 class LedgerEventKind(StrEnum):
+    """PAYMENT, SALE and REFUND are an order's. UNMATCHED is money without an order, MATCHED its end
+    when the order was found, DISMISSED when it is no business of the shop. SET_ASIDE turns an
+    order's part payments into a refund due, RECLAIM turns that back when the rest came late.
+    """
+
     PAYMENT = "payment"
     SALE = "sale"
     REFUND = "refund"
+    UNMATCHED = "unmatched"
+    MATCHED = "matched"
+    DISMISSED = "dismissed"
+    SET_ASIDE = "set_aside"
+    RECLAIM = "reclaim"
 
 
 class Account(StrEnum):
     """MPESA is money that we hold; CUSTOMER is what we owe for goods not yet sold; SALES is
-    earned; ROUNDING is the part of a shilling that M-Pesa cannot move; REFUNDS_DUE is to go back.
+    earned; ROUNDING is the part of a shilling that M-Pesa cannot move; REFUNDS_DUE is to go back,
+    and REFUNDS was given back for goods that had been sold. UNMATCHED is held for nobody knows
+    whom; OUTSIDE came to our number but is not the shop's.
     """
 
     MPESA = "mpesa"
@@ -35,10 +47,16 @@ class Account(StrEnum):
     SALES = "sales"
     ROUNDING = "rounding"
     REFUNDS_DUE = "refunds_due"
+    REFUNDS = "refunds"
+    UNMATCHED = "unmatched"
+    OUTSIDE = "outside"
 
 
 class LedgerEvent(Base):
-    """Something that happened to money, once: ``reference`` is unique within its kind."""
+    """Something that happened to money, once: ``reference`` is unique within its kind.
+
+    ``order_id`` is empty only for money that has no order.
+    """
 
     __tablename__ = "ledger_events"
     __table_args__ = table(
@@ -52,7 +70,7 @@ class LedgerEvent(Base):
     id: Mapped[Id]
     kind: Mapped[Code]
     reference: Mapped[str] = mapped_column(String(60))
-    order_id: Mapped[int] = refers_to("orders.id")
+    order_id: Mapped[int | None] = refers_to("orders.id")
     payment_id: Mapped[int | None] = refers_to("payments.id")
     created_at: Mapped[When]
 
@@ -70,7 +88,7 @@ class LedgerEntry(Base):
 
     id: Mapped[Id]
     event_id: Mapped[int] = refers_to("ledger_events.id")
-    order_id: Mapped[int] = refers_to("orders.id")
+    order_id: Mapped[int | None] = refers_to("orders.id")
     account: Mapped[Code]
     amount_cents: Mapped[Cents]
     created_at: Mapped[When]

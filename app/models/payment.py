@@ -1,4 +1,4 @@
-"""Payments: an attempt each, its history, the receipts that prove them, what Safaricom sent."""
+"""Payments: each with its history, the receipts that prove them, what Safaricom sent."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -23,7 +23,10 @@ from app.models.base import (
 
 
 class PaymentKind(StrEnum):
+    """STK_PUSH is asked for by us; PAYBILL came by itself, to our paybill or till number."""
+
     STK_PUSH = "stk_push"
+    PAYBILL = "paybill"
 
 
 class PaymentState(StrEnum):
@@ -45,8 +48,10 @@ _LIVE = text("status IN ('created', 'pending', 'unknown')")
 class Payment(Base):
     """One attempt to be paid for one order: the *transaction* of the API.
 
-    It is on record before Safaricom is called. ``amount_cents`` is what was asked for, in whole
-    shillings, and what an answer is held against. ``next_check_at`` is when the reconciler looks
+    A prompt is on record before Safaricom is called; its ``amount_cents`` is what was asked for, in
+    whole shillings, and what an answer is held against. Money that came to the paybill is on record
+    as ``succeeded`` from the start: no prompt, no secret, and a phone only where M-Pesa showed it
+    whole. ``next_check_at`` is when the reconciler looks
     at it next; ``leased_until`` keeps a second worker off it meanwhile. ``review_reason`` is set
     when what was reported contradicts what was asked: from then on only a person decides.
     """
@@ -55,9 +60,15 @@ class Payment(Base):
     __table_args__ = table(
         one_of("status", PaymentState),
         one_of("kind", PaymentKind),
-        whole("amount_cents", 100),
+        whole("amount_cents", 1),
         whole("check_count", 0, MAX_COUNT),
-        CheckConstraint("amount_cents % 100 = 0", name="amount_cents_whole_shillings"),
+        CheckConstraint(
+            "kind <> 'stk_push' OR amount_cents % 100 = 0", name="amount_cents_whole_shillings"
+        ),
+        CheckConstraint(
+            "kind <> 'stk_push' OR (msisdn IS NOT NULL AND callback_secret_hash IS NOT NULL)",
+            name="prompt_has_phone_and_secret",
+        ),
         Index(
             "uq_payments_one_live_per_order",
             "order_id",
@@ -79,8 +90,8 @@ class Payment(Base):
     kind: Mapped[Code] = mapped_column(default=PaymentKind.STK_PUSH)
     status: Mapped[Code] = mapped_column(default=PaymentState.CREATED)
     amount_cents: Mapped[Cents]
-    msisdn: Mapped[str] = mapped_column(String(12))
-    callback_secret_hash: Mapped[str] = mapped_column(String(64))
+    msisdn: Mapped[str | None] = mapped_column(String(12))
+    callback_secret_hash: Mapped[str | None] = mapped_column(String(64))
     merchant_request_id: Mapped[str | None] = mapped_column(String(100))
     checkout_request_id: Mapped[str | None] = mapped_column(String(100), unique=True)
     mpesa_receipt: Mapped[str | None] = mapped_column(String(20), unique=True)
@@ -96,6 +107,13 @@ class Payment(Base):
     updated_at: Mapped[When]
     sent_at: Mapped[datetime | None] = mapped_column(Moment)
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
+
+    @property
+    def prompted_msisdn(self) -> str:
+        """The phone that a prompt goes to. Raises RuntimeError for money that came by itself."""
+        if self.msisdn is None:
+            raise RuntimeError(f"Payment {self.id} is no prompt.")
+        return self.msisdn
 
 
 class PaymentEvent(Base):
@@ -113,22 +131,63 @@ class PaymentEvent(Base):
     created_at: Mapped[When]
 
 
+class ReceiptState(StrEnum):
+    """MATCHED is counted for a payment; UNMATCHED waits for a person, the last two had one."""
+
+    MATCHED = "matched"
+    UNMATCHED = "unmatched"
+    REFUNDED = "refunded"
+    DISMISSED = "dismissed"
+
+
+class MoneySource(StrEnum):
+    """The roads by which news of money reach us; all lead into one register of receipts."""
+
+    CALLBACK = "callback"
+    QUERY = "query"
+    C2B = "c2b"
+    PULL = "pull"
+    STATUS = "status"
+    STATEMENT = "statement"
+    PERSON = "person"
+
+
 class MpesaReceipt(Base):
-    """Every receipt that was ever reported, by whichever road: its key makes it count once."""
+    """Every receipt that was ever reported, by whichever road: its key makes it count once.
+
+    What the payer typed as account and who they are is kept as M-Pesa showed it: the phone may be
+    whole, masked or a hash. ``payment_id`` is empty while nobody knows which order it belongs to.
+    """
 
     __tablename__ = "mpesa_receipts"
-    __table_args__ = (whole("amount_cents", 0),)
+    __table_args__ = (
+        whole("amount_cents", 0),
+        one_of("state", ReceiptState),
+        CheckConstraint(
+            "state <> 'matched' OR payment_id IS NOT NULL", name="matched_has_a_payment"
+        ),
+        Index("ix_mpesa_receipts_state_created_at", "state", "created_at"),
+        Index("ix_mpesa_receipts_transacted_at", "transacted_at"),
+    )
 
     receipt: Mapped[str] = mapped_column(String(20), primary_key=True)
-    payment_id: Mapped[int] = refers_to("payments.id", index=True)
+    payment_id: Mapped[int | None] = refers_to("payments.id", index=True)
     amount_cents: Mapped[Cents]
     source: Mapped[Code]
+    state: Mapped[Code] = mapped_column(default=ReceiptState.MATCHED)
+    bill_reference: Mapped[str | None] = mapped_column(String(40))
+    payer_phone: Mapped[str | None] = mapped_column(String(64))
+    payer_name: Mapped[str | None] = mapped_column(String(120))
+    transacted_at: Mapped[datetime | None] = mapped_column(Moment)
     created_at: Mapped[When]
 
 
 class InboxSource(StrEnum):
     STK_CALLBACK = "stk_callback"
     UNSIGNED_CALLBACK = "unsigned_callback"
+    C2B_CONFIRMATION = "c2b_confirmation"
+    API_RESULT = "api_result"
+    QUEUE_TIMEOUT = "queue_timeout"
 
 
 class InboxMessage(Base):
@@ -140,11 +199,13 @@ class InboxMessage(Base):
         whole("attempts", 0, MAX_COUNT),
         Index("ix_callback_inbox_processed_at_id", "processed_at", "id"),
         Index("ix_callback_inbox_payment_id", "payment_id"),
+        Index("ix_callback_inbox_request_id", "request_id"),
     )
 
     id: Mapped[Id]
     source: Mapped[Code]
     payment_id: Mapped[int | None] = refers_to("payments.id")
+    request_id: Mapped[int | None] = refers_to("mpesa_requests.id")
     body: Mapped[bytes] = mapped_column(LargeBinary)
     truncated: Mapped[bool] = mapped_column(Boolean, default=False)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)

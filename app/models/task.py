@@ -33,6 +33,23 @@ class TaskKind(StrEnum):
     RECEIPT_CONFLICT = "receipt_conflict"
     MPESA_CONFIGURATION = "mpesa_configuration"
     STUCK_MESSAGE = "stuck_message"
+    OVER_PAYMENT = "over_payment"
+    UNMATCHED_MONEY = "unmatched_money"
+    PAYMENT_CLAIM = "payment_claim"
+    REFUND_APPROVAL = "refund_approval"
+    REFUND_FAILED = "refund_failed"
+    UNKNOWN_REFUND = "unknown_refund"
+    STATEMENT_DIFFERENCE = "statement_difference"
+    BROKEN_INVARIANT = "broken_invariant"
+    WEBHOOK_FAILING = "webhook_failing"
+
+
+MONEY_TASKS = tuple(
+    kind
+    for kind in TaskKind
+    if kind not in {TaskKind.MANUAL, TaskKind.MPESA_CONFIGURATION, TaskKind.WEBHOOK_FAILING}
+)
+"""The kinds that are about money which only a person can decide: the office's exceptions."""
 
 
 class Task(Base):
@@ -50,6 +67,8 @@ class Task(Base):
         Index("ix_tasks_assignee_id_id", "assignee_id", "id"),
         Index("ix_tasks_order_id", "order_id"),
         Index("ix_tasks_payment_id", "payment_id"),
+        Index("ix_tasks_refund_id", "refund_id"),
+        Index("ix_tasks_receipt", "receipt"),
     )
 
     id: Mapped[Id]
@@ -63,6 +82,25 @@ class Task(Base):
     assignee_id: Mapped[int | None] = refers_to("users.id")
     order_id: Mapped[int | None] = refers_to("orders.id")
     payment_id: Mapped[int | None] = refers_to("payments.id")
+    refund_id: Mapped[int | None] = refers_to("refunds.id")
+    receipt: Mapped[str | None] = mapped_column(String(20))
     dedupe_key: Mapped[str | None] = mapped_column(String(100), unique=True)
     created_at: Mapped[When]
     updated_at: Mapped[When]
+
+
+class Decision(Base):
+    """What was done about a task of the shop's, by whom and why. Never updated.
+
+    ``actor_id`` is empty where later news solved it without a person.
+    """
+
+    __tablename__ = "decisions"
+    __table_args__ = table(Index("ix_decisions_task_id_id", "task_id", "id"))
+
+    id: Mapped[Id]
+    task_id: Mapped[int] = refers_to("tasks.id")
+    actor_id: Mapped[int | None] = refers_to("users.id")
+    action: Mapped[Code]
+    reason: Mapped[str | None] = mapped_column(String(500))
+    created_at: Mapped[When]

@@ -32,7 +32,9 @@ def find_payment_by_secret(
 ) -> Payment | None:
     """The payment whose callback address carries this secret; None for any other secret."""
     payment = session.get(Payment, payment_id)
-    if payment is None or not secret.matches(payment.callback_secret_hash):
+    if payment is None or payment.callback_secret_hash is None:
+        return None
+    if not secret.matches(payment.callback_secret_hash):
         return None
     return payment
 

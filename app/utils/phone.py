@@ -20,6 +20,8 @@ def normalise_msisdn(text: str) -> str:
     return "254" + match.group(1)
 
 
-def mask_msisdn(msisdn: str) -> str:
+def mask_msisdn(msisdn: str | None) -> str:
     """``254712345678`` → ``2547****678``, for logs and for people who need not know."""
+    if msisdn is None:
+        return "****"
     return f"{msisdn[:4]}****{msisdn[-3:]}" if len(msisdn) > len("2547678") else "****"

@@ -126,7 +126,7 @@ class Player:
             self.session,
             payment.id,
             f"{digits[:5]}-{digits[5:]}-1",
-            f"ws_CO_{local:%d%m%Y%H%M%S}{digits[:3]}{payment.msisdn[-9:]}",
+            f"ws_CO_{local:%d%m%Y%H%M%S}{digits[:3]}{payment.prompted_msisdn[-9:]}",
             moment + timedelta(seconds=1),
         )
         return payment
