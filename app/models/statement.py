@@ -36,7 +36,10 @@ class StatementImport(Base):
     __tablename__ = "statement_imports"
     __table_args__ = table(
         one_of("source", StatementSource),
-        *[whole(name, 0, MAX_COUNT) for name in ("row_count", "fresh_count", "different_count", "unreadable_count")],
+        *[
+            whole(name, 0, MAX_COUNT)
+            for name in ("row_count", "fresh_count", "different_count", "unreadable_count")
+        ],
         Index("ix_statement_imports_source_covers_to", "source", "covers_to"),
     )
 
