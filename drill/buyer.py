@@ -32,7 +32,9 @@ _PHONES_OF_A_BUYER, _PHONES_OF_A_TWIN = 256, 8
 _FIRST_GOOD_DIGITS = 3000
 """From here on the simulator's table has no rows for long: who has such a phone pays."""
 
-_SAY_IT_AGAIN = frozenset({"database_unavailable", "idempotency_in_progress", "internal"})
+_SAY_IT_AGAIN = frozenset(
+    {"unavailable", "database_unavailable", "idempotency_in_progress", "internal"}
+)
 _LIVE = frozenset({"created", "pending", "unknown"})
 
 

@@ -39,8 +39,9 @@ class Post:
         user: str | None = None,
     ) -> None:
         self.name = name
-        self.may_die = False
         self.starts = 0
+        self._killed: Program | None = None
+        self._is_recovering = False
         self._command = command
         self._folder = folder
         self._environment = environment
@@ -61,10 +62,22 @@ class Post:
         return self.program.is_alive() and self._is_ready(self.program)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End the program by a signal; that it dies is no surprise until its successor is ready."""
-        self.may_die = True
+        """End the program by a signal."""
+        self._killed = self.program
         with suppress(ProcessLookupError):
             self.program.signal(number)
+
+    def note_death(self) -> bool:
+        """Whether it was to be expected: of one that was killed, or of a successor that was not
+        ready yet, because what the killed one left behind may keep it from starting.
+        """
+        if self.program is self._killed:
+            self._is_recovering = True
+        return self._is_recovering
+
+    def note_life(self) -> None:
+        if self._is_recovering and self.is_ready:
+            self._is_recovering = False
 
 
 class Supervisor:
@@ -118,12 +131,11 @@ class Supervisor:
 
     def _look_after(self, post: Post) -> None:
         if post.program.is_alive():
-            if post.may_die and post.is_ready:
-                post.may_die = False
+            post.note_life()
             return
         code = post.program.wait()
         post.program.clear_away()  # what it had started must not hold its port
-        if not post.may_die:
+        if not post.note_death():
             self.deaths.append(Death(post.program.name, code, post.program.tail()[-1000:]))
         if post.starts < _MOST_STARTS:
             time.sleep(_PAUSE_SECONDS)
