@@ -17,6 +17,7 @@ class Crowd:
 
     def __init__(self, *, threads: int, most_at_once: int) -> None:
         self.begun = 0
+        self.all_begun_at: float | None = None
         self.broken: list[str] = []
         self._threads = threads
         self._most_at_once = most_at_once
@@ -92,6 +93,7 @@ class Crowd:
         begin = next(self._to_begin, None)
         if begin is None:
             self._all_begun = True
+            self.all_begun_at = time.time()
             return None
         self.begun += 1
         self._under_way += 1

@@ -17,7 +17,9 @@ from random import Random
 import psycopg
 
 from drill.options import Options
+from drill.processes import wait_until
 from drill.stage import Stage
+from drill.supervisor import Post
 
 _POLL_SECONDS = 0.05
 _PAYMENTS_IN_A_ROUND = 500
@@ -50,18 +52,25 @@ def _kill_web_worker(stage: Stage, dice: Random) -> None:
 
 
 def _kill_web(stage: Stage, _dice: Random) -> None:
-    stage.web.kill()
+    _kill(stage.web)
 
 
 def _kill_worker(stage: Stage, dice: Random) -> None:
-    dice.choice(stage.workers).kill()
+    _kill(dice.choice(stage.workers))
+
+
+def _kill(post: Post, number: int = signal.SIGKILL) -> None:
+    """Once it is up: who is dead already would not notice."""
+    wait_until(lambda: post.is_ready, f"the {post.name} is ready to be killed")
+    post.kill(number)
 
 
 def _kill_database(stage: Stage, _dice: Random) -> None:
     """SQLite lives in the processes that use it, so all of them die at one moment."""
     if stage.postgres_post is not None:
-        stage.postgres_post.kill()
+        _kill(stage.postgres_post)
         return
+    wait_until(lambda: stage.is_up, "the shop is up to be killed")
     children = stage.web_children()
     for post in stage.shop:
         post.kill()
@@ -83,12 +92,12 @@ def _kill_backend(stage: Stage, dice: Random) -> None:
 
 def _restart_fast(stage: Stage, _dice: Random) -> None:
     if stage.postgres_post is not None:
-        stage.postgres_post.kill(signal.SIGINT)
+        _kill(stage.postgres_post, signal.SIGINT)
 
 
 def _restart_immediately(stage: Stage, _dice: Random) -> None:
     if stage.postgres_post is not None:
-        stage.postgres_post.kill(signal.SIGQUIT)
+        _kill(stage.postgres_post, signal.SIGQUIT)
 
 
 def _cut_line_to_safaricom(stage: Stage, dice: Random) -> None:

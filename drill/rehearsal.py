@@ -3,6 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from statistics import quantiles
@@ -35,6 +37,13 @@ _LOOK_SECONDS = 3.0
 
 Say = Callable[[str, float], None]
 """Told what is going on, and which share of it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    payments_a_second: float
+    shopping_seconds: float
+    settling_seconds: float
 
 
 class Rehearsal:
@@ -77,17 +86,19 @@ class Rehearsal:
         crowd = Crowd(threads=options.connections, most_at_once=options.buyers)
         world = World(options, caller, crowd, market, stage.safaricom, stage.safaricom.fates())
         fate = Fate(stage, plan_disturbances(options, len(self._plan)), lambda: crowd.begun)
-        began = time.monotonic()
+        began = time.time()
         fate.start()
         crowd.run(self._tell_stories(world), lambda: self._look(crowd))
         fate.stop()
-        shopped = time.monotonic()
+        shopped = time.time()
         self._settle(world.notes, units)
-        settled = time.monotonic()
+        settled = time.time()
         with stage.database.reading() as session:
             findings = examine(session, self.told, utc_now())
         stage.stop_shop()
-        return self._report(findings, world.notes, crowd, fate, shopped - began, settled - shopped)
+        pace = self._pace(began, crowd.all_begun_at or shopped)
+        times = Times(pace, shopped - began, settled - shopped)
+        return self._report(findings, world.notes, crowd, fate, times)
 
     def examine(self, session: Session) -> Findings:
         """Look again at what is in the database now."""
@@ -180,11 +191,10 @@ class Rehearsal:
         notes: Notes,
         crowd: Crowd,
         fate: Fate,
-        shopping_seconds: float,
-        settling_seconds: float,
+        times: Times,
     ) -> Report:
         comparison = findings.comparison
-        times = self._times_to_settle(comparison)
+        waits = self._times_to_settle(comparison)
         return Report(
             database=self.options.database,
             seed=self.options.seed,
@@ -198,10 +208,11 @@ class Rehearsal:
             disputed=_sum(one.cents for one in comparison.disputed),
             owed=findings.owed,
             checks=[*findings.checks, *self._check_drill(crowd, fate)],
-            settle_p50_seconds=_quantile(times, 50),
-            settle_p99_seconds=_quantile(times, 99),
-            shopping_seconds=shopping_seconds,
-            settling_seconds=settling_seconds,
+            settle_p50_seconds=_quantile(waits, 50),
+            settle_p99_seconds=_quantile(waits, 99),
+            payments_a_second=times.payments_a_second,
+            shopping_seconds=times.shopping_seconds,
+            settling_seconds=times.settling_seconds,
             disturbances=fate.done,
             refusals=notes.refusals,
         )
@@ -219,6 +230,12 @@ class Rehearsal:
             Check("stories that broke off", len(broken), broken),
             Check("disturbances that failed", len(failed), failed),
         ]
+
+    def _pace(self, began: float, all_begun: float) -> float:
+        """Payments a second until the last customer came."""
+        clock = self._stage.safaricom.time
+        moments = [clock.real(datetime.fromisoformat(one["moved_at"])) for one in self.told.moved]
+        return sum(one.timestamp() <= all_begun for one in moments) / (all_begun - began)
 
     def _times_to_settle(self, comparison: Comparison) -> list[float]:
         """Real seconds from the moment when money moved to its row in the ledger."""

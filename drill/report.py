@@ -50,6 +50,9 @@ class Report:
     checks: Sequence[Check]
     settle_p50_seconds: float | None
     settle_p99_seconds: float | None
+    payments_a_second: float
+    """While customers came; after the last of them some wait a minute for a dead worker's lease."""
+
     shopping_seconds: float
     settling_seconds: float
     disturbances: Mapping[str, int] = field(default_factory=dict)
@@ -58,10 +61,6 @@ class Report:
     @property
     def holds(self) -> bool:
         return all(check.holds for check in self.checks)
-
-    @property
-    def payments_a_second(self) -> float:
-        return self.moved.times / self.shopping_seconds if self.shopping_seconds else 0.0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -120,8 +119,9 @@ class Report:
             _line("time until booked", self._times()),
             _line(
                 "pace",
-                f"{self.payments_a_second:.1f} payments a second for {self.shopping_seconds:.0f} s;"
-                f" settled {self.settling_seconds:.0f} s later",
+                f"{self.payments_a_second:.1f} payments a second while customers came; all had"
+                f" gone after {self.shopping_seconds:.0f} s, settled {self.settling_seconds:.0f} s"
+                " later",
             ),
             *_listed("disturbances", self.disturbances),
             *_listed("refusals seen", self.refusals),
