@@ -73,6 +73,8 @@ UNMOVED = frozenset({"disputed_payment"})
 """Tasks that say: the books may show money that never moved."""
 
 CONFLICT = frozenset({"receipt_conflict"})
+BOOKED_STATES = frozenset({"succeeded", "refunded"})
+"""What the shop itself takes for paid has to be in its books, whatever was told before."""
 
 
 class Fault(StrEnum):
@@ -186,7 +188,11 @@ class _Known:
             # No id ever reached the shop: the prompt is known by its order and its phone.
             place = _place(movement.order, movement.phone)
             attempts = [one for one in self._attempts.get(place, ()) if not one.names]
-        return any(self._told(UNBOOKED, ("payment", one.payment_id)) for one in attempts)
+        return any(
+            self._told(UNBOOKED, ("payment", one.payment_id))
+            for one in attempts
+            if one.status not in BOOKED_STATES
+        )
 
     def tells_of_unmoved(self, booking: Booking) -> bool:
         return self._told(UNMOVED, ("payment", booking.payment_id))

@@ -34,6 +34,13 @@ class Caller:
     def __init__(self, port: int) -> None:
         self._port = port
         self._local = threading.local()
+        self._opened: set[http.client.HTTPConnection] = set()
+
+    def close(self) -> None:
+        """Close the connections of all threads; none of them calls any more."""
+        for connection in list(self._opened):
+            connection.close()
+        self._opened.clear()
 
     def call(
         self,
@@ -67,6 +74,7 @@ class Caller:
         if connection is not None:
             with suppress(OSError):
                 connection.close()
+            self._opened.discard(connection)
             self._local.connection = None
 
     def _exchange(
@@ -81,6 +89,7 @@ class Caller:
         if connection is None:
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_HTTP_SECONDS)
             self._local.connection = connection
+            self._opened.add(connection)
         connection.request(method, path, payload, dict(headers))
         if hang_up_after_seconds is not None:
             time.sleep(hang_up_after_seconds)

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -72,8 +73,11 @@ class Rehearsal:
         return self._stage
 
     def run(self) -> Report:
+        with closing(Caller(self._stage.web_port)) as caller:
+            return self._run(caller)
+
+    def _run(self, caller: Caller) -> Report:
         stage, options = self._stage, self.options
-        caller = Caller(stage.web_port)
         self._say("opening the market", 0.0)
         market = open_market(
             caller,
