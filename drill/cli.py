@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -113,6 +114,8 @@ def main(
     database are killed. In the end what the simulator knows to have moved is held against the
     shop's books, shilling by shilling. Exit code 1 where a shilling cannot be explained.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     faults = Faults(**{one.name: chosen.pop(one.name) for one in fields(Faults)})
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     names = _DATABASES if database == "both" else (database,)
@@ -125,6 +128,11 @@ def main(
         json_file.write_text(json.dumps([one.to_json() for one in reports], indent=2) + "\n")
     if not all(report.holds for report in reports):
         sys.exit(1)
+
+
+def _end(_number: int, _frame: object) -> None:
+    """As Ctrl-C does: every process that was started is ended first."""
+    raise KeyboardInterrupt
 
 
 def _hold(options: Options, *, keep: bool) -> Report:

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -27,7 +27,6 @@ from app.db import Database
 from app.models import (
     InboxMessage,
     LedgerEntry,
-    LedgerEvent,
     Notification,
     Order,
     Payment,
@@ -38,7 +37,9 @@ from app.models import (
 )
 from app.services.audit import audit
 from app.utils.clock import utc_now
+from drill.books import compare
 from drill.environment import MANAGE, shop_environment
+from drill.evidence import read_attempts, read_bookings, read_matters, read_movements
 from drill.processes import PATIENCE_SECONDS, Program, free_port, wait_until
 from tests.postgres import create_database
 
@@ -483,39 +484,17 @@ class Shop:
             command = self.manage("audit")
             assert (command.returncode, command.stderr) == (0, "")
             assert command.stdout == "All 8 invariants of money and stock hold.\n"
-        booked, phones_told_of = self._read_books()
-        assert len({row.checkout_request_id for row in booked}) == len(booked)
-        moved = {one["checkout_request_id"]: one for one in self.money_moved()}
-        invented = set()
-        for row in booked:
-            movement = moved.pop(row.checkout_request_id, None)
-            if movement is None:
-                invented.add(row.msisdn)
-                continue
-            assert row.amount_cents == movement["amount"] * 100
-            assert row.mpesa_receipt in {None, movement["receipt"]}
-        assert invented == {one.buyer.phone for one in disputed}
-        assert {one["phone"] for one in moved.values()} == {one.buyer.phone for one in unbooked}
-        assert phones_told_of >= {one.buyer.phone for one in (*unbooked, *disputed)}
-
-    def _read_books(self) -> tuple[Sequence[Any], set[str]]:
-        """Every payment that was booked, and the phones of those that a task is about."""
         with self.reading() as session:
-            booked = session.execute(
-                select(
-                    Payment.checkout_request_id,
-                    Payment.mpesa_receipt,
-                    Payment.msisdn,
-                    LedgerEntry.amount_cents,
-                )
-                .join(LedgerEvent, LedgerEvent.payment_id == Payment.id)
-                .join(LedgerEntry, LedgerEntry.event_id == LedgerEvent.id)
-                .where(LedgerEvent.kind == "payment", LedgerEntry.account == "mpesa")
-            ).all()
-            told_of = session.scalars(
-                select(Payment.msisdn).join(Task, Task.payment_id == Payment.id)
+            comparison = compare(
+                read_movements(self.money_moved()),
+                read_bookings(session),
+                read_attempts(session),
+                read_matters(session),
             )
-            return booked, set(told_of)
+        assert (comparison.unexplained, comparison.differences) == ([], {})
+        assert {one.phone for one in comparison.held} == {one.buyer.phone for one in unbooked}
+        contradicted = {one.payment_id for one in comparison.disputed}
+        assert contradicted == {one.transaction_id for one in disputed}
 
 
 @dataclass(frozen=True)
