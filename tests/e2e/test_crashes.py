@@ -23,7 +23,7 @@ from app.models import (
     Reservation,
     StockMovement,
 )
-from tests.e2e.processes import wait_until
+from drill.processes import wait_until
 from tests.e2e.shop import AMOUNT_SHILLINGS, QUANTITY, STOCK, DoomedWeb, Person, Purchase, Shop
 
 PAID_BOOKS = {"mpesa": 10_000, "customer": 0, "sales": -9_975, "rounding": -25}

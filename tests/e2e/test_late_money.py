@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.e2e.processes import wait_until
+from drill.processes import wait_until
 from tests.e2e.shop import QUANTITY, STOCK, Facts, Purchase
 from tests.e2e.story import FAILS_FIRST, SUCCESS
 

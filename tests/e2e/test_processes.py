@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.models import Payment
-from tests.e2e.processes import children_of, wait_until
+from drill.processes import children_of, wait_until
 from tests.e2e.shop import QUANTITY, STOCK, Purchase, Shop, wait_for_worker
 from tests.e2e.story import SUCCESS
 from tests.e2e.test_result_codes import ENDS
