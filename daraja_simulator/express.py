@@ -1,7 +1,7 @@
 """The STK desk: takes pushes, rings phones, moves the money of who pays, owes callbacks."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -38,6 +38,7 @@ class Express:
         self._prompts: dict[str, Prompt] = {}
         self._waiting: dict[str, Prompt] = {}
         self._by_merchant_request: dict[str, Prompt] = {}
+        self._by_phone: defaultdict[str, list[Prompt]] = defaultdict(list)
         self._on_phone: dict[str, Prompt] = {}
         self._push_counts: Counter[str] = Counter()
         self._token_rejected: set[str] = set()
@@ -48,6 +49,10 @@ class Express:
         """All there are, oldest first."""
         with self._core.lock:
             return list(self._prompts.values())
+
+    def prompts_of(self, phone: str) -> list[Prompt]:
+        with self._core.lock:
+            return list(self._by_phone.get(phone, ()))
 
     def waiting(self) -> list[Prompt]:
         """Those that have not ended, oldest first."""
@@ -98,6 +103,7 @@ class Express:
             self._prompts[prompt.checkout_request_id] = prompt
             self._waiting[prompt.checkout_request_id] = prompt
             self._by_merchant_request[prompt.merchant_request_id] = prompt
+            self._by_phone[push.phone].append(prompt)
             self._on_phone[push.phone] = prompt
             if plan.answer is not Answer.AFTER_CALLBACK:
                 core.timetable.add(
@@ -152,6 +158,7 @@ class Express:
         self._prompts.clear()
         self._waiting.clear()
         self._by_merchant_request.clear()
+        self._by_phone.clear()
         self._on_phone.clear()
         self._push_counts.clear()
         self._token_rejected.clear()
