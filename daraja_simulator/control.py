@@ -216,8 +216,8 @@ def _counts_json(gateway: Gateway) -> dict[str, Any]:
     states = gateway.courier.counts()
     following = gateway.timetable.next()
     return {
-        "prompts": gateway.express.count(),
-        "waiting": gateway.express.count_waiting(),
+        "prompts": gateway.express.book.count(),
+        "waiting": gateway.express.book.count_waiting(),
         "payments": gateway.ledger.count_payments(),
         "requests": gateway.services.count(),
         "deliveries": sum(states.values()),
@@ -232,13 +232,13 @@ def _candidates(express: Express) -> list[Prompt]:
     """Not all there are, where fewer will do: a drill asks often."""
     phone = request.args.get("phone")
     if phone:
-        return express.prompts_of(phone)
+        return express.book.of_phone(phone)
     is_waiting = request.args.get("state") == PromptState.WAITING
-    return express.waiting() if is_waiting else express.prompts()
+    return express.book.waiting() if is_waiting else express.book.all()
 
 
 def _find_prompt(prompt_id: str) -> Prompt:
-    prompt = this_gateway().express.find_prompt(prompt_id)
+    prompt = this_gateway().express.book.find(prompt_id)
     if prompt is None:
         raise NotFound("There is no such prompt.")
     return prompt

@@ -169,7 +169,7 @@ class ServiceDesk:
     def _find_push(self, merchant: Merchant, merchant_request_id: str) -> Found | None:
         if not self._core.config.status_finds_express:
             return None
-        prompt = self._express.find_by_merchant_request(merchant_request_id)
+        prompt = self._express.book.find_by_merchant_request(merchant_request_id)
         if prompt is None or prompt.merchant is not merchant or prompt.movement is None:
             return None
         return Found(prompt.movement)

@@ -453,7 +453,7 @@ def test_of_pay_and_cancel_at_once_one_wins(shop):
 def test_a_prompt_forgotten_by_a_reset_never_ends(shop):
     shop.push_accepted()
     gateway = shop.simulator.gateway
-    prompt = gateway.express.prompts()[0]
+    prompt = gateway.express.book.all()[0]
     gateway.reset()
     assert not gateway.express.end_prompt(prompt, prompt.plan)
     assert shop.ledger() == []
