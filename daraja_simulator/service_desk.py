@@ -21,7 +21,7 @@ from daraja_simulator.wire import Refused
 log = logging.getLogger("daraja_simulator")
 
 # Of these it is on record that they failed; of others not even that they were asked for.
-_ON_RECORD = frozenset({"1", "2", "3", "4", "8", "11", "2040", "SFC_IC0003"})
+_ON_RECORD = frozenset({"1", "2", "3", "4", "8", "11", "17", "2040", "5555", "SFC_IC0003"})
 
 
 class NeverHeard(Exception):

@@ -606,7 +606,18 @@ def test_a_payout_that_failed_is_found_without_a_receipt(shop):
     assert found["Amount"] == "200000.00"
 
 
-@pytest.mark.parametrize("outcome", ["credential_locked", "forgotten", "queue_timeout"])
+@pytest.mark.parametrize("outcome", ["internal_failure", "unknown_code", "unknown_receiver"])
+def test_a_payout_that_failed_for_whatever_reason_of_its_own_is_on_record(shop, outcome):
+    shop.post("next", {"api": "b2c", "outcome": outcome})
+    shop.result_of(B2C)
+    asked = {"TransactionID": ..., "OriginalConversationID": "refund-1"}
+    found = parameters_of(shop.result_of(STATUS, **asked))
+    assert found["TransactionStatus"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    "outcome", ["credential_locked", "duplicate_detected", "forgotten", "queue_timeout"]
+)
 def test_a_payout_that_never_came_to_money_is_not_found(shop, outcome):
     shop.post("next", {"api": "b2c", "outcome": outcome})
     shop.ask_accepted(B2C)
