@@ -46,9 +46,6 @@ class Paybill:
         with self._core.lock:
             return list(islice(reversed(self._payments.values()), count))
 
-    def count(self) -> int:
-        return len(self._payments)
-
     def find_payment(self, transaction_id: str) -> Payment | None:
         with self._core.lock:
             return self._payments.get(transaction_id)

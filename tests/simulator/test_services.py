@@ -1048,3 +1048,10 @@ def test_one_seed_gives_one_run(open_shop, sink):
     first = run(open_shop)
     sink.received.clear()
     assert run(open_shop) == first
+
+
+def test_a_result_before_the_acknowledgement_may_be_lost_by_chance(shop):
+    shop.post("faults", {"result_lost": 1})
+    shop.ask_accepted(B2C, PartyB=PREFIX + "7406")
+    assert [one["state"] for one in shop.get("deliveries")["deliveries"]] == ["lost"]
+    assert len(shop.movements()) == 1
