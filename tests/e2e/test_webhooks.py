@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 
 from app.models import WebhookDelivery
 from app.utils.clock import utc_now
-from tests.e2e.processes import ROOT, wait_until
-from tests.e2e.shop import Person, Shop, free_port
+from drill.processes import ROOT, free_port, wait_until
+from tests.e2e.shop import Person, Shop
 
 _RECEIVER = str(ROOT / "examples" / "webhook_receiver.py")
 
@@ -75,6 +75,7 @@ def delivery_of(shop: Shop, event_id: str) -> WebhookDelivery:
         ).one()
 
 
+@pytest.mark.fault("F50")
 def test_f50_what_a_worker_sent_before_it_died_is_sent_again_under_the_same_id(merchant):
     shop = merchant.shop
     doomed = shop.restart_worker(SOKONI_FAILPOINT="after_webhook")

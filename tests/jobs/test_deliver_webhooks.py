@@ -146,6 +146,7 @@ def test_each_endpoint_has_a_lane_of_its_own(work, database, endpoint):
     assert lanes == [f"webhook-{endpoint.id}", f"webhook-{other.id}"]
 
 
+@pytest.mark.fault("F50")
 def test_a_worker_that_died_after_sending_is_followed_by_one_that_sends_the_same_again(
     work, database, webhooks, clock, endpoint
 ):
