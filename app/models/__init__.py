@@ -50,6 +50,14 @@ from app.models.task import (
     TaskStatus,
 )
 from app.models.user import LoginSession, User
+from app.models.webhook import (
+    DeliveryState,
+    DisabledReason,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 
 __all__ = [
     "IS_UNDECIDED_CLAIM",
@@ -65,6 +73,8 @@ __all__ = [
     "ClaimState",
     "Comment",
     "Decision",
+    "DeliveryState",
+    "DisabledReason",
     "IdempotencyKey",
     "InboxMessage",
     "InboxSource",
@@ -111,4 +121,8 @@ __all__ = [
     "TaskPriority",
     "TaskStatus",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
 ]
