@@ -11,6 +11,7 @@ from app.jobs.check_payment import check_due_payments, check_payment
 from app.jobs.expire_orders import expire_due_orders, expire_order
 from app.jobs.pictures import erase_unwanted_pictures
 from app.jobs.process_message import process_message, process_waiting_messages
+from app.jobs.refunds import check_due_refunds, check_refund
 from app.jobs.tidy import delete_expired_rows
 from app.jobs.work import Work
 
@@ -20,11 +21,13 @@ Job = Callable[[Work, int], None]
 JOBS: Mapping[str, Job] = {
     "process_message": process_message,
     "check_payment": check_payment,
+    "check_refund": check_refund,
     "expire_order": expire_order,
 }
 _SWEEPS = (
     process_waiting_messages,
     check_due_payments,
+    check_due_refunds,
     expire_due_orders,
     erase_unwanted_pictures,
     delete_expired_rows,
