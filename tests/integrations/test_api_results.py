@@ -292,24 +292,31 @@ def test_the_facts_of_a_transaction_are_read_whole():
 
 
 @pytest.mark.parametrize(
-    ("status", "completed", "went_back"),
+    ("status", "kind"),
     [
-        ("Completed", True, False),
-        ("completed", True, False),
-        ("COMPLETED", True, False),
-        ("Reversed", False, True),
-        ("Completed (Reversed)", False, True),
-        ("Cancelled", False, False),
-        ("Expired", False, False),
-        ("Declined", False, False),
-        ("Pending Authorized", False, False),
-        ("Not Completed", False, False),
-        ("Completed?", False, False),
+        ("Completed", "completed"),
+        ("completed", "completed"),
+        ("COMPLETED", "completed"),
+        ("Reversed", "reversed"),
+        ("Completed (Reversed)", "reversed"),
+        ("Failed", "failed"),
+        ("Cancelled", "failed"),
+        ("Declined", "failed"),
+        ("Expired", "failed"),
+        ("Pending Authorized", None),
+        ("Initiated", None),
+        ("Not Completed", None),
+        ("Not Failed", None),
+        ("Completed?", None),
     ],
 )
-def test_only_completed_is_completed(status, completed, went_back):
+def test_a_state_is_completed_failed_or_reversed_or_not_known(status, kind):
     facts = read_transaction_facts(replaced("TransactionStatus", status))
-    assert (facts.is_completed, facts.is_reversed) == (completed, went_back)
+    assert (facts.is_completed, facts.is_failed, facts.is_reversed) == (
+        kind == "completed",
+        kind == "failed",
+        kind == "reversed",
+    )
 
 
 def test_facts_go_by_other_names_elsewhere():
@@ -478,7 +485,8 @@ def test_each_code_is_sorted_by_whether_we_must_mend_something():
     assert {row.code for row in known if row.our_fault} == OUR_FAULT
     assert {row.code for row in known if not row.final} == PROVES_NOTHING
     assert {row.code for row in known if row.already_reversed} == {"R000001"}
-    expected = {"1", "2", "3", "4", "8", "26", "2040", "SFC_IC0003", "R000001", "R000002"}
+    assert {row.code for row in known if row.no_such_receipt} == {"2032", "R000002"}
+    expected = {"1", "2", "3", "4", "8", "26", "2032", "2040", "SFC_IC0003", "R000001", "R000002"}
     assert set(MERCHANT_RESULT_CODES) == OUR_FAULT | PROVES_NOTHING | expected
     assert all(row.meaning.endswith(".") for row in known)
 

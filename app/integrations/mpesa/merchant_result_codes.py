@@ -14,6 +14,10 @@ class MerchantResultCode:
     """``final``: this request moved no money and will move none. Where it is False, ask for the
     state of the transaction before anything is sent again. ``our_fault``: the initiator, its roles
     or our shortcode must be mended first. ``already_reversed``: the payment went back before.
+    ``no_such_receipt``: M-Pesa knows nothing by this receipt that is ours.
+
+    All speak of the request whose result it is; why a question was not answered says nothing about
+    what was asked.
     """
 
     code: str
@@ -21,6 +25,7 @@ class MerchantResultCode:
     final: bool = True
     our_fault: bool = False
     already_reversed: bool = False
+    no_such_receipt: bool = False
 
 
 _ROWS = (
@@ -84,6 +89,9 @@ _ROWS = (
         "Our shortcode may not do this: ask Safaricom for the product.",
         our_fault=True,
     ),
+    MerchantResultCode(
+        "2032", "M-Pesa knows no transaction with this receipt.", no_such_receipt=True
+    ),
     MerchantResultCode("2040", "The number is not registered with M-Pesa. Ask for another number."),
     MerchantResultCode(
         "8006",
@@ -102,6 +110,7 @@ _ROWS = (
     MerchantResultCode(
         "R000002",
         "M-Pesa knows no payment with this receipt that our shortcode could give back.",
+        no_such_receipt=True,
     ),
 )
 

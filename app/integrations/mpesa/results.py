@@ -27,6 +27,7 @@ _PLACEHOLDER = re.compile(r"[A-Z0-9]{1,4}0{6,}")
 _LONGEST_VALUE = 4000
 _LARGEST_EXPONENT = 30
 _KES = "KES"
+_ENDED_WITHOUT_MONEY = frozenset({"failed", "cancelled", "declined", "expired"})
 _FIELDS_READ = 3
 _MOMENTS = (
     "FinalisedTime",
@@ -75,6 +76,11 @@ class TransactionFacts:
     def is_completed(self) -> bool:
         """Whether the money is where it was to go, and was not fetched back."""
         return self.status.lower() == "completed"
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it ended without moving money. A state that we do not know is neither."""
+        return self.status.lower() in _ENDED_WITHOUT_MONEY
 
     @property
     def is_reversed(self) -> bool:
