@@ -1,10 +1,11 @@
 """The settings that services go by, in their own terms."""
 
-from app.config import Config
+from app.config import Config, MpesaEnv
 from app.services.pictures import PictureRules
 from app.services.place_order import OrderRules
 from app.services.refunds import RefundRules
 from app.services.request_payment import PaymentRules
+from app.utils.web_address import CallRules
 
 
 def order_rules(config: Config) -> OrderRules:
@@ -37,3 +38,10 @@ def refund_rules(config: Config) -> RefundRules:
 
 def picture_rules(config: Config) -> PictureRules:
     return PictureRules(per_day=config.pictures_per_day)
+
+
+def call_rules(config: Config) -> CallRules:
+    return CallRules(
+        allow_http=config.mpesa_env is MpesaEnv.SIMULATOR,
+        allow_private=config.webhooks_allow_private,
+    )
