@@ -17,6 +17,7 @@ from app.controllers.notification_controller import notifications
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
 from app.controllers.picture_controller import media, pictures
+from app.controllers.refund_controller import refunds
 from app.controllers.search_controller import searching
 from app.controllers.task_controller import tasks
 from app.controllers.user_controller import users
@@ -31,6 +32,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (orders, True),
     (payments, True),
     (c2b, False),
+    (refunds, True),
     (answers, False),
     (pictures, True),
     (comments, False),

@@ -1,6 +1,7 @@
 """Looking into what customers say they have paid: the question to M-Pesa, and what it answers."""
 
 import re
+from datetime import datetime
 
 import structlog
 from sqlalchemy.orm import Session
@@ -25,14 +26,13 @@ from app.services.claims import (
     look_at_claim,
     note_no_facts,
     note_question_refused,
-    weigh_refusal,
+    weigh_absence,
     weigh_status,
 )
 from app.services.mpesa_requests import report_refused_settings
 from app.utils.callback_secret import CallbackSecret
 
 log = structlog.get_logger()
-_FAILED_WORDS = ("fail", "cancel", "declin", "expire", "reject")
 _NUMBER = re.compile(r"\+?[0-9][0-9*]{4,14}")
 
 
@@ -81,17 +81,24 @@ def _lock(session: Session, request: MpesaRequest) -> None:
 def _hear(session: Session, work: Work, request: MpesaRequest, result: ApiResult) -> Heard:
     claim, now = session.get_one(PaymentClaim, _claim_id_of(request)), work.now()
     if not result.claims_success:
-        meaning = explain_merchant_result(result.result_code)
-        if meaning.our_fault:
-            report_refused_settings(session, meaning.code, meaning.meaning, now)
-            return Heard(f"claim_{note_no_facts(session, claim, meaning.meaning, now)}")
-        return Heard(f"claim_{weigh_refusal(session, claim, result.result_code, now)}")
+        return Heard(f"claim_{_hear_refusal(session, claim, result.result_code, now)}")
     try:
         facts = read_transaction_facts(result)
     except UnreadableMessage as error:
         return Heard(f"claim_{note_no_facts(session, claim, error.reason, now)}")
     said = _status_of(facts)
     return Heard(f"claim_{weigh_status(session, claim, said, work.config.shortcodes, now)}")
+
+
+def _hear_refusal(session: Session, claim: PaymentClaim, code: str, now: datetime) -> str:
+    """M-Pesa does not answer the question; what it says instead may pass, or never will."""
+    meaning = explain_merchant_result(code)
+    if meaning.no_such_receipt:
+        return weigh_absence(session, claim, now)
+    if meaning.our_fault:
+        report_refused_settings(session, meaning.code, meaning.meaning, now)
+        return note_no_facts(session, claim, meaning.meaning, now)
+    return claim.state
 
 
 def _stay(_session: Session, _work: Work, _request: MpesaRequest, _reason: str) -> Heard:
@@ -113,7 +120,7 @@ def _status_of(facts: TransactionFacts) -> StatusFacts:
     return StatusFacts(
         receipt=facts.receipt,
         is_completed=facts.is_completed,
-        is_failed=any(word in facts.status.lower() for word in _FAILED_WORDS),
+        is_failed=facts.is_failed,
         is_reversed=facts.is_reversed,
         amount_cents=facts.amount_cents,
         payer_phone=payer_phone,

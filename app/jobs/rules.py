@@ -4,6 +4,7 @@ from app.config import Config, MpesaEnv
 from app.services.menu_payment import MenuNumber
 from app.services.pictures import PictureRules
 from app.services.place_order import OrderRules
+from app.services.refunds import RefundRules
 from app.services.request_payment import PaymentRules
 from app.utils.web_address import CallRules
 
@@ -30,6 +31,17 @@ def menu_number(config: Config) -> MenuNumber:
         number=config.mpesa_c2b_shortcode,
         is_till=config.customers_pay_to_till,
         max_amount_shillings=config.mpesa_max_amount_shillings,
+    )
+
+
+def refund_rules(config: Config) -> RefundRules:
+    return RefundRules(
+        approval_above_shillings=config.refund_approval_above_shillings,
+        can_reverse=config.can_reverse,
+        can_pay_out=config.can_pay_out,
+        max_amount_shillings=config.mpesa_max_amount_shillings,
+        first_check_seconds=config.mpesa_query_schedule_seconds[0],
+        by_hand_check_seconds=config.mpesa_give_up_after_seconds,
     )
 
 

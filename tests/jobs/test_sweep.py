@@ -71,6 +71,7 @@ def test_the_jobs_that_a_bell_may_name():
     assert sorted(JOBS) == [
         "check_claim",
         "check_payment",
+        "check_refund",
         "deliver_webhooks",
         "expire_order",
         "process_message",

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.jobs.check_payment import failure_of
 from app.models import Order, Payment, PaymentClaim, Task
 from app.services.audit import audit
-from app.services.claims import weigh_refusal
+from app.services.claims import weigh_absence
 from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
 from app.services.hold_for_review import hold_for_review
@@ -242,7 +242,7 @@ def test_who_has_paid_names_the_code_and_the_page_follows(database, doorbell, br
 
     address = re.search(r'hx-get="(/my[^"]+)"', page.text)[1]
     with database.transaction() as session:
-        weigh_refusal(session, session.get_one(PaymentClaim, 1), "2032", NOW)
+        weigh_absence(session, session.get_one(PaymentClaim, 1), NOW)
     told = browser.client.get(address, headers={"HX-Request": "true"})
     assert f"Not found {RECEIPT} M-Pesa knows no payment to us with this code." in words(told)
     assert copied(told) == ["174379", order.number, "1500"]

@@ -12,7 +12,7 @@ from app.services.claims.look_again import (
     note_question_refused,
 )
 from app.services.claims.read import claims_of, list_claims
-from app.services.claims.weigh import StatusFacts, note_no_facts, weigh_refusal, weigh_status
+from app.services.claims.weigh import StatusFacts, note_no_facts, weigh_absence, weigh_status
 
 __all__ = [
     "ClaimRequest",
@@ -25,6 +25,6 @@ __all__ = [
     "look_at_claim",
     "note_no_facts",
     "note_question_refused",
-    "weigh_refusal",
+    "weigh_absence",
     "weigh_status",
 ]

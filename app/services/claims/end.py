@@ -21,7 +21,7 @@ from app.services.move_order import lock_order
 from app.services.mpesa_requests import expire_requests
 from app.services.records import Matter, file_task, notify, solve_tasks
 from app.utils.money import cents_to_wire
-from app.utils.phone import mask_msisdn, normalise_msisdn
+from app.utils.phone import mask_msisdn, whole_msisdn
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,5 @@ def _describe_receipt(row: MpesaReceipt | None) -> str:
 
 def _shown(phone: str) -> str:
     """What M-Pesa shows of a phone, but never the whole number."""
-    try:
-        return mask_msisdn(normalise_msisdn(phone))
-    except ValueError:
-        return phone[:20]
+    whole = whole_msisdn(phone)
+    return mask_msisdn(whole) if whole else phone[:20]

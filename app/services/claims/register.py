@@ -21,6 +21,7 @@ from app.services.find_account import Clue, suggest_orders
 from app.services.known_phones import is_the_buyers
 from app.services.read_orders import due_shillings, money_of
 from app.services.receipts import ReceiptFacts
+from app.services.refund_shares import is_going_back
 from app.services.unmatched_money import attach_money, facts_of
 from app.utils.money import CENTS_PER_SHILLING, whole_shillings
 
@@ -34,7 +35,7 @@ def judge_by_register(
     where everything fits.
     """
     if row.state == ReceiptState.UNMATCHED:
-        doubt = _find_doubt(session, order, facts_of(row), now)
+        doubt = _find_doubt(session, order, row, now)
         if doubt is None:
             attach_money(session, row, order, now)
             accept_claim(session, claim, now)
@@ -76,7 +77,10 @@ def find_doubt_of_payer(
     return None
 
 
-def _find_doubt(session: Session, order: Order, facts: ReceiptFacts, now: datetime) -> Doubt | None:
+def _find_doubt(session: Session, order: Order, row: MpesaReceipt, now: datetime) -> Doubt | None:
+    if is_going_back(session, row.receipt):
+        return Doubt(description="The money is on its way back to the payer.")
+    facts = facts_of(row)
     if not _amount_fits(session, order, facts.amount_cents):
         return Doubt(description="The amount is not what the order waits for, nor a part of it.")
     return find_doubt_of_payer(session, order, facts, now)

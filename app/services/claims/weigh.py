@@ -16,9 +16,6 @@ from app.services.claims.said import NOT_COMPLETED, NOT_FOUND, NOT_OURS, SENT_BA
 from app.services.receipts import ReceiptFacts, find_receipt
 from app.services.receive_money import receive_money
 
-NO_SUCH_RECEIPT = "2032"
-"""The result code of a question about a receipt that M-Pesa does not know, or not as ours."""
-
 
 @dataclass(frozen=True, slots=True)
 class StatusFacts:
@@ -71,13 +68,12 @@ def weigh_status(
     return claim.state
 
 
-def weigh_refusal(session: Session, claim: PaymentClaim, code: str, now: datetime) -> str:
-    """M-Pesa has no answer, and says so with a result code; answers the claim's state.
+def weigh_absence(session: Session, claim: PaymentClaim, now: datetime) -> str:
+    """M-Pesa knows no such receipt, or not as ours; answers the claim's state.
 
     Where another road has told of the receipt meanwhile, the register decides instead.
     """
-    is_unknown = code == NO_SUCH_RECEIPT and find_receipt(session, claim.receipt) is None
-    if claim.state in UNDECIDED_CLAIMS and is_unknown:
+    if claim.state in UNDECIDED_CLAIMS and find_receipt(session, claim.receipt) is None:
         refuse_claim(session, claim, NOT_FOUND, now)
     return claim.state
 
