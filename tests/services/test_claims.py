@@ -354,6 +354,23 @@ def test_of_two_customers_who_name_one_receipt_the_second_is_told_and_a_person_c
     assert task_kinds(session) == ["payment_claim"]
 
 
+def test_a_stranger_who_names_a_receipt_first_keeps_it_from_nobody(session, buyer, boots, order):
+    stranger = make_buyer(session)
+    theirs = buy(session, stranger, (boots, 1))
+    one = claim(session, stranger, theirs)
+    assert claim(session, buyer, order).state == "refused"
+    assert weigh(session, one) == "with_a_person"  # the payer's phone is not the stranger's
+
+    two = claim(session, buyer, order)
+    assert (two.state, two.message) == ("accepted", "We found your payment. Thank you.")
+    assert (status(session, order), status(session, theirs)) == ("paid", "pending")
+    look_at_claim(session, one.id, SECRET, NOW)
+    assert one.state == "refused"
+    undone = select(Task.kind).where(Task.status != TaskStatus.DONE)
+    assert session.scalars(undone).all() == []
+    assert is_clean(session)
+
+
 def test_a_refused_receipt_may_be_named_again(session, buyer, order):
     one = claim(session, buyer, order)
     assert weigh_absence(session, one, NOW) == "refused"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Forbidden
@@ -19,7 +19,7 @@ from app.models import (
 )
 from app.policies import Actor, may_pay_for
 from app.services.claims.end import Doubt, file_claim_task, hand_claim_over
-from app.services.claims.register import judge_by_register
+from app.services.claims.register import judge_by_register, use_where_all_fits
 from app.services.claims.said import ASKING, COUNTED, NAMED_BY_ANOTHER
 from app.services.insert_once import insert_once
 from app.services.move_order import lock_visible_order
@@ -46,18 +46,19 @@ def claim_payment(session: Session, actor: Actor, ask: ClaimRequest, now: dateti
         raise Forbidden("Only its buyer says that an order is paid.")
     row = find_receipt(session, ask.receipt)
     _refuse_counted(session, row, order)
-    known = session.scalar(_like_it(order, ask.receipt).where(_is_under_way()))
+    known = _find(session, order, ask.receipt, PaymentClaim.state.in_(UNDECIDED_CLAIMS))
     if known is not None:
         return known
     if not _insert(session, order, ask.receipt, now):
-        return _record_second(session, order, ask.receipt, now)
-    claim = session.scalars(_like_it(order, ask.receipt).where(_is_under_way())).one()
+        return _judge_second(session, order, ask.receipt, row, now)
+    claim = _find(session, order, ask.receipt, PaymentClaim.state == ClaimState.OPEN)
+    if claim is None:
+        raise RuntimeError(f"The claim of receipt {ask.receipt} was inserted and is not there.")
     if row is not None:
         judge_by_register(session, order, claim, row, now)
     elif not ask.can_ask:
-        hand_claim_over(
-            session, claim, Doubt(description="M-Pesa cannot be asked: no initiator is set."), now
-        )
+        doubt = Doubt(description="M-Pesa cannot be asked: no initiator is set.")
+        hand_claim_over(session, claim, doubt, now)
     return claim
 
 
@@ -75,18 +76,15 @@ def _refuse_counted(session: Session, row: MpesaReceipt | None, order: Order) ->
     raise Conflict(COUNTED, code="receipt_counted")
 
 
-def _like_it(order: Order, receipt: str) -> Select[PaymentClaim]:
-    return (
+def _find(
+    session: Session, order: Order, receipt: str, condition: ColumnElement[bool]
+) -> PaymentClaim | None:
+    return session.scalar(
         select(PaymentClaim)
-        .where(PaymentClaim.order_id == order.id, PaymentClaim.receipt == receipt)
+        .where(PaymentClaim.order_id == order.id, PaymentClaim.receipt == receipt, condition)
         .order_by(PaymentClaim.id.desc())
         .limit(1)
     )
-
-
-def _is_under_way() -> ColumnElement[bool]:
-    """So it is also while two customers name one receipt, and a person compares them."""
-    return PaymentClaim.state.in_(UNDECIDED_CLAIMS) | (PaymentClaim.message == NAMED_BY_ANOTHER)
 
 
 def _insert(session: Session, order: Order, receipt: str, now: datetime) -> bool:
@@ -104,8 +102,23 @@ def _insert(session: Session, order: Order, receipt: str, now: datetime) -> bool
     return insert_once(session, PaymentClaim, "receipt", values, among=IS_UNDECIDED_CLAIM)
 
 
+def _judge_second(
+    session: Session, order: Order, receipt: str, row: MpesaReceipt | None, now: datetime
+) -> PaymentClaim:
+    """Another customer has named the receipt: whose phone paid has the money, and where that is
+    not known a person compares the two.
+    """
+    claim = _find(session, order, receipt, PaymentClaim.message == NAMED_BY_ANOTHER)
+    if claim is None:
+        claim = _record_second(session, order, receipt, now)
+    is_free = row is not None and row.state == ReceiptState.UNMATCHED
+    if row is None or not is_free or use_where_all_fits(session, order, claim, row, now):
+        doubt = Doubt(description="Another customer has named it for an order of theirs. Compare.")
+        file_claim_task(session, claim, doubt, now)
+    return claim
+
+
 def _record_second(session: Session, order: Order, receipt: str, now: datetime) -> PaymentClaim:
-    """Two customers name one receipt: at least one is wrong, and a person sees both."""
     claim = PaymentClaim(
         order_id=order.id,
         user_id=order.user_id,
@@ -117,8 +130,4 @@ def _record_second(session: Session, order: Order, receipt: str, now: datetime) 
     )
     session.add(claim)
     session.flush()
-    doubt = Doubt(
-        description="Another customer has named the same receipt for an order of theirs. Compare."
-    )
-    file_claim_task(session, claim, doubt, now)
     return claim

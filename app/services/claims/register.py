@@ -35,11 +35,8 @@ def judge_by_register(
     where everything fits.
     """
     if row.state == ReceiptState.UNMATCHED:
-        doubt = _find_doubt(session, order, row, now)
-        if doubt is None:
-            attach_money(session, row, order, now)
-            accept_claim(session, claim, now)
-        else:
+        doubt = use_where_all_fits(session, order, claim, row, now)
+        if doubt is not None:
             hand_claim_over(session, claim, doubt, now)
     elif row.state == ReceiptState.DISMISSED and claim.state == ClaimState.OPEN:
         hand_claim_over(
@@ -51,6 +48,17 @@ def judge_by_register(
         accept_claim(session, claim, now)
     else:
         refuse_claim(session, claim, COUNTED, now)
+
+
+def use_where_all_fits(
+    session: Session, order: Order, claim: PaymentClaim, row: MpesaReceipt, now: datetime
+) -> Doubt | None:
+    """Use unmatched money for the claim's order, or answer what speaks against it."""
+    doubt = _find_doubt(session, order, row, now)
+    if doubt is None:
+        attach_money(session, row, order, now)
+        accept_claim(session, claim, now)
+    return doubt
 
 
 def is_counted_for(session: Session, row: MpesaReceipt, order: Order) -> bool:
