@@ -239,6 +239,7 @@ def test_who_has_paid_names_the_code_and_the_page_follows(database, doorbell, br
     assert f"Being looked for {RECEIPT} We are asking M-Pesa about this payment." in shown
     assert copied(page) == []
     assert "Pay all the same Only if M-Pesa did not charge you for this order." in shown
+    assert "Name another payment" in shown
 
     address = re.search(r'hx-get="(/my[^"]+)"', page.text)[1]
     with database.transaction() as session:
