@@ -3,6 +3,7 @@
 import flask_smorest
 from flask import Flask
 
+from app.controllers.answer_controller import answers
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
 from app.controllers.catalogue_csv_controller import spreadsheets
@@ -27,6 +28,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (categories, False),
     (orders, True),
     (payments, True),
+    (answers, False),
     (pictures, True),
     (comments, False),
     (tasks, False),

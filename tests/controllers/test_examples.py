@@ -29,6 +29,8 @@ BASE = "http://localhost"
 UNHAPPY = {
     "POST /api/orders/{order_id}/fulfil": 409,  # the first order is not paid yet
     "POST /api/pay/cb/{token}": 404,  # only Safaricom knows the token
+    "POST /api/pay/result/{token}": 404,
+    "POST /api/pay/timeout/{token}": 404,
     "GET /media/{key}/{name}": 404,  # nor can the key of a picture be guessed
 }
 """The lines that cannot work as they stand, and why."""

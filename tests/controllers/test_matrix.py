@@ -196,6 +196,8 @@ ENTRIES = [
     Entry("GET", "/api/search?query=boot", _everybody(200, suspended=401)),
     Entry("GET", "/api/search?query=boot&type=tasks", _signed_in(200)),
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/result/1.not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/timeout/1.not-the-secret", _everybody(404), {}),
     Entry("GET", "/api/comments/{product}", _everybody(200)),
     Entry("POST", "/api/comments", _signed_in(201), {"item_id": "{product}", "body": "Warm"}),
     Entry("DELETE", "/api/comments/{comment}", REMOVE_COMMENT),
