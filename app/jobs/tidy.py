@@ -14,6 +14,8 @@ from app.models import (
     RateCounter,
 )
 from app.services.basket import delete_old_guest_baskets
+from app.services.heartbeats import forget_old_heartbeats
+from app.services.probes import delete_old_probes
 from app.services.request_payment import PHONE_PACE
 
 _QUIET_PHONE = timedelta(days=1)
@@ -38,4 +40,6 @@ def delete_expired_rows(work: Work) -> None:
             )
         )
         delete_old_guest_baskets(session, now)
+        delete_old_probes(session, now)
+        forget_old_heartbeats(session, now)
         session.execute(delete(RateCounter).where(RateCounter.expires_at <= now.timestamp()))

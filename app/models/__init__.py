@@ -3,7 +3,14 @@
 from app.models.base import Base
 from app.models.basket import Basket, BasketLine
 from app.models.comment import Comment
-from app.models.infrastructure import IdempotencyKey, Pace, RateCounter, SharedToken
+from app.models.infrastructure import (
+    DoctorProbe,
+    IdempotencyKey,
+    Pace,
+    RateCounter,
+    SharedToken,
+    WorkerHeartbeat,
+)
 from app.models.item import Category, Product
 from app.models.ledger import Account, LedgerEntry, LedgerEvent, LedgerEventKind
 from app.models.notification import Notification
@@ -61,6 +68,7 @@ __all__ = [
     "ClaimState",
     "Comment",
     "Decision",
+    "DoctorProbe",
     "IdempotencyKey",
     "InboxMessage",
     "InboxSource",
@@ -107,4 +115,5 @@ __all__ = [
     "TaskPriority",
     "TaskStatus",
     "User",
+    "WorkerHeartbeat",
 ]
