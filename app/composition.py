@@ -47,6 +47,8 @@ def compose(config: Config, ports: Ports | None) -> Flask:
             config.jwt_secret_key,
             config.mpesa_consumer_secret,
             config.mpesa_passkey,
+            config.mpesa_initiator_password or "",
+            config.mpesa_c2b_secret,
         ),
     )
     work = build_work(config, ports)

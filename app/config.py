@@ -3,12 +3,16 @@
 No secret has a default. `.env.example` says what each setting is for.
 """
 
+import hmac
 import ipaddress
 import os
+import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -16,8 +20,15 @@ from dotenv import dotenv_values
 PUBLIC_SANDBOX_PASSKEY = "bfb279f9aa9bdbcf158e97dd71a467cd2e0c893059b10f78e6b72ada1ed2c919"
 """Printed in Safaricom's portal for shortcode 174379; everybody has it."""
 
+PUBLIC_SANDBOX_INITIATOR_PASSWORD = "Safaricom999!*!"  # noqa: S105 - everybody has this one too
+SIMULATOR_CERTIFICATE = Path(__file__).with_name("data") / "simulator_certificate.pem"
+
 SHORTEST_SECRET = 32
 LAST_PORT = 65535
+_SHORTCODE = re.compile(r"[1-9][0-9]{4,6}")
+_MSISDN = re.compile(r"254[17][0-9]{8}")
+_C2B_SECRET = re.compile(r"[0-9a-f]{32,128}")
+_RSA_KEY = bytes.fromhex("06092a864886f70d010101")  # what names the kind of key in a certificate
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -36,6 +47,13 @@ class MpesaEnv(StrEnum):
     SIMULATOR = "simulator"
     SANDBOX = "sandbox"
     PRODUCTION = "production"
+
+
+class C2bVersion(StrEnum):
+    """Which of Safaricom's two C2B products the app has."""
+
+    V1 = "v1"
+    V2 = "v2"
 
 
 MPESA_BASE_URLS = {
@@ -111,6 +129,18 @@ class Config:
     mpesa_no_answer_after_seconds: float
     mpesa_give_up_after_seconds: float
 
+    mpesa_initiator_name: str | None
+    mpesa_initiator_password: str | None = field(repr=False)
+    mpesa_certificate: bytes | None = field(repr=False)
+    mpesa_b2c_shortcode: str | None
+    mpesa_c2b_version: C2bVersion
+    mpesa_c2b_shortcode: str
+    mpesa_c2b_secret: str = field(repr=False)
+    mpesa_pull: bool
+    mpesa_pull_number: str | None
+
+    refund_approval_above_shillings: int
+
     @property
     def is_production(self) -> bool:
         return self.mpesa_env is MpesaEnv.PRODUCTION
@@ -122,6 +152,30 @@ class Config:
     @property
     def uses_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
+
+    @property
+    def has_initiator(self) -> bool:
+        """Whether Safaricom knows an operator in whose name we may ask for more than prompts."""
+        return bool(
+            self.mpesa_initiator_name and self.mpesa_initiator_password and self.mpesa_certificate
+        )
+
+    @property
+    def can_reverse(self) -> bool:
+        return self.has_initiator
+
+    @property
+    def can_pay_out(self) -> bool:
+        return self.has_initiator and self.mpesa_b2c_shortcode is not None
+
+    @property
+    def can_ask_status(self) -> bool:
+        """The same holds for balances."""
+        return self.has_initiator
+
+    @property
+    def can_pull(self) -> bool:
+        return self.mpesa_pull
 
     @classmethod
     def load(cls, env_file: str | Path = ".env") -> "Config":
@@ -143,6 +197,9 @@ class Config:
         if faults:
             raise ConfigError(faults)
         return config
+
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class _Reader:
@@ -192,7 +249,7 @@ class _Reader:
             self.faults.append(f"{name} must be true or false, not {raw!r}.")
         return raw in _TRUE
 
-    def choice(self, name: str, kind: type[MpesaEnv], default: MpesaEnv) -> MpesaEnv:
+    def choice(self, name: str, kind: type[_Choice], default: _Choice) -> _Choice:
         raw = self.text(name, default.value)
         try:
             return kind(raw)
@@ -213,6 +270,21 @@ class _Reader:
             return (30.0,)
         return values
 
+    def certificate(self, name: str, default: Path | None) -> bytes | None:
+        """The content of a PEM file; its dates are not looked at, see SecurityCredential."""
+        path = self.text(name, str(default or ""))
+        if not path:
+            return None
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            self.faults.append(f"{name} names {path}, which cannot be read ({error.strerror}).")
+            return None
+        if not _is_rsa_certificate(content):
+            self.faults.append(f"{name} names {path}, which is no certificate of an RSA key (PEM).")
+            return None
+        return content
+
     def words(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.text(name, "").split(",") if part.strip())
 
@@ -223,8 +295,11 @@ def _read(read: _Reader) -> Config:
     public_url = read.text("PUBLIC_URL", f"http://127.0.0.1:{port}").rstrip("/")
     mpesa_env = read.choice("MPESA_ENV", MpesaEnv, MpesaEnv.SIMULATOR)
     simulated = mpesa_env is MpesaEnv.SIMULATOR
+    secret_key = read.text("SECRET_KEY")
+    shortcode = read.text("MPESA_SHORTCODE", "174379" if simulated else None)
+    till = read.text("MPESA_TILL", "") or None
     return Config(
-        secret_key=read.text("SECRET_KEY"),
+        secret_key=secret_key,
         jwt_secret_key=read.text("JWT_SECRET_KEY"),
         database_url=_psycopg(read.text("DATABASE_URL", "sqlite:///instance/sokoni.db")),
         shop_name=read.text("SHOP_NAME", "Sokoni"),
@@ -273,9 +348,9 @@ def _read(read: _Reader) -> Config:
         mpesa_consumer_secret=read.text(
             "MPESA_CONSUMER_SECRET", "simulator" if simulated else None
         ),
-        mpesa_shortcode=read.text("MPESA_SHORTCODE", "174379" if simulated else None),
+        mpesa_shortcode=shortcode,
         mpesa_passkey=read.text("MPESA_PASSKEY", PUBLIC_SANDBOX_PASSKEY if simulated else None),
-        mpesa_till=read.text("MPESA_TILL", "") or None,
+        mpesa_till=till,
         mpesa_connect_timeout_seconds=read.number("MPESA_CONNECT_TIMEOUT_SECONDS", 3, minimum=0.05),
         mpesa_read_timeout_seconds=read.number("MPESA_READ_TIMEOUT_SECONDS", 10, minimum=0.05),
         mpesa_outage_pause_seconds=read.number("MPESA_OUTAGE_PAUSE_SECONDS", 30, minimum=0.05),
@@ -289,7 +364,29 @@ def _read(read: _Reader) -> Config:
             "MPESA_NO_ANSWER_AFTER_SECONDS", 900, minimum=0.1
         ),
         mpesa_give_up_after_seconds=read.number("MPESA_GIVE_UP_AFTER_SECONDS", 86400, minimum=0.1),
+        mpesa_initiator_name=read.text("MPESA_INITIATOR_NAME", "testapi" if simulated else "")
+        or None,
+        mpesa_initiator_password=read.text(
+            "MPESA_INITIATOR_PASSWORD", PUBLIC_SANDBOX_INITIATOR_PASSWORD if simulated else ""
+        )
+        or None,
+        mpesa_certificate=read.certificate(
+            "MPESA_CERTIFICATE", SIMULATOR_CERTIFICATE if simulated else None
+        ),
+        mpesa_b2c_shortcode=read.text("MPESA_B2C_SHORTCODE", "600000" if simulated else "") or None,
+        mpesa_c2b_version=read.choice("MPESA_C2B_VERSION", C2bVersion, C2bVersion.V2),
+        mpesa_c2b_shortcode=read.text("MPESA_C2B_SHORTCODE", till or shortcode),
+        mpesa_c2b_secret=read.text("MPESA_C2B_SECRET", _derive_c2b_secret(secret_key)),
+        mpesa_pull=read.flag("MPESA_PULL", default=simulated),
+        mpesa_pull_number=read.text("MPESA_PULL_NUMBER", "254708374149" if simulated else "")
+        or None,
+        refund_approval_above_shillings=read.whole("REFUND_APPROVAL_ABOVE_SHILLINGS", 10_000),
     )
+
+
+def _derive_c2b_secret(secret_key: str) -> str:
+    """Hexadecimal, for Safaricom refuses addresses that hold words like cmd, exe or sql."""
+    return hmac.digest(secret_key.encode(), b"mpesa c2b addresses", "sha256").hex()
 
 
 def _psycopg(url: str) -> str:
@@ -301,7 +398,7 @@ def _psycopg(url: str) -> str:
 
 
 def _faults_of(config: Config) -> list[str]:
-    faults = _malformed(config) + _weak_secrets(config)
+    faults = _malformed(config) + _malformed_mpesa(config) + _weak_secrets(config)
     if config.is_production:
         faults += _unsafe_in_production(config)
     return faults
@@ -323,14 +420,47 @@ def _malformed(config: Config) -> list[str]:
         faults.append("MEDIA_URL must be a folder, file:///folder or s3://bucket/prefix.")
     if config.log_format not in {"json", "console"}:
         faults.append("LOG_FORMAT must be json or console.")
-    if not (config.mpesa_shortcode.isdecimal() and 5 <= len(config.mpesa_shortcode) <= 7):  # noqa: PLR2004 - Safaricom's own bounds
-        faults.append("MPESA_SHORTCODE must be 5 to 7 digits.")
     if config.mpesa_env is not MpesaEnv.SIMULATOR and not config.is_https:
         faults.append(
             "PUBLIC_URL must be an https:// address that Safaricom can reach:"
             f" {config.public_url} is not."
         )
     return faults
+
+
+def _malformed_mpesa(config: Config) -> list[str]:
+    followed = config.mpesa_till or config.mpesa_shortcode  # its fault is not another's as well
+    faults = [
+        f"{name} must be 5 to 7 digits, the first no zero."
+        for name, number in (
+            ("MPESA_SHORTCODE", config.mpesa_shortcode),
+            ("MPESA_TILL", config.mpesa_till),
+            ("MPESA_B2C_SHORTCODE", config.mpesa_b2c_shortcode),
+            ("MPESA_C2B_SHORTCODE", config.mpesa_c2b_shortcode),
+        )
+        if number is not None
+        and not _SHORTCODE.fullmatch(number)
+        and not (name == "MPESA_C2B_SHORTCODE" and number == followed)
+    ]
+    if config.mpesa_pull_number and not _MSISDN.fullmatch(config.mpesa_pull_number):
+        faults.append("MPESA_PULL_NUMBER must be a phone number like 254712345678.")
+    return faults + _half_an_initiator(config)
+
+
+def _half_an_initiator(config: Config) -> list[str]:
+    """Name, password and certificate are of use together or not at all."""
+    parts = {
+        "MPESA_INITIATOR_NAME": config.mpesa_initiator_name,
+        "MPESA_INITIATOR_PASSWORD": config.mpesa_initiator_password,
+        "MPESA_CERTIFICATE": config.mpesa_certificate,
+    }
+    if not any(parts.values()) and config.mpesa_b2c_shortcode is None:
+        return []
+    return [
+        f"{name} is missing: reversals, payouts and questions need {', '.join(parts)}."
+        for name, value in parts.items()
+        if not value
+    ]
 
 
 def _weak_secrets(config: Config) -> list[str]:
@@ -345,6 +475,11 @@ def _weak_secrets(config: Config) -> list[str]:
     ]
     if config.secret_key == config.jwt_secret_key:
         faults.append("SECRET_KEY and JWT_SECRET_KEY must differ.")
+    if not _C2B_SECRET.fullmatch(config.mpesa_c2b_secret) or len(set(config.mpesa_c2b_secret)) < 8:  # noqa: PLR2004 - of sixteen
+        faults.append(
+            "MPESA_C2B_SECRET must be at least 32 random digits of 0-9 and a-f;"
+            " make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+        )
     return faults
 
 
@@ -357,6 +492,11 @@ def _unsafe_in_production(config: Config) -> list[str]:
         "MPESA_PASSKEY is the public sandbox passkey: take your own from the portal.": (
             config.mpesa_passkey == PUBLIC_SANDBOX_PASSKEY
         ),
+        "MPESA_INITIATOR_PASSWORD is the public one of the sandbox: give your initiator another.": (
+            config.mpesa_initiator_password == PUBLIC_SANDBOX_INITIATOR_PASSWORD
+        ),
+        "MPESA_CERTIFICATE is the simulator's: take Safaricom's production certificate from the"
+        " portal.": _is_simulators(config.mpesa_certificate),
         "PUBLIC_URL names this machine; Safaricom must be able to reach it.": _is_local(
             config.public_url
         ),
@@ -391,6 +531,19 @@ def _is_web_address(url: str) -> bool:
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+
+
+def _is_rsa_certificate(content: bytes) -> bool:
+    try:
+        pem = content.decode("ascii")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+        return _RSA_KEY in ssl.PEM_cert_to_DER_cert(pem)
+    except (ssl.SSLError, ValueError):  # a letter beyond ASCII among them
+        return False
+
+
+def _is_simulators(certificate: bytes | None) -> bool:
+    return certificate is not None and certificate == SIMULATOR_CERTIFICATE.read_bytes()
 
 
 def _is_media_url(url: str) -> bool:

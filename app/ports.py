@@ -14,8 +14,8 @@ class GatewayError(Exception):
     """The payment network did not do what was asked.
 
     ``certain`` is True only where the request was surely not carried out: no prompt is on any
-    phone, and asking again is safe. Where it is False the outcome is unknown and nothing may be
-    sent again by itself.
+    phone, no money on its way, and asking again is safe. Where it is False the outcome is unknown
+    and nothing may be sent again by itself.
     """
 
     def __init__(
@@ -78,6 +78,184 @@ class PaymentGateway(Protocol):
 
     def query(self, checkout_request_id: str) -> PushStatus:
         """Ask what became of a prompt. Raises nothing for a network that stutters: no verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReversalAsk:
+    """Give a customer's payment back whole: its receipt, and to the cent what was paid.
+
+    The two addresses of this and the other asks are where Safaricom reports the result, and where
+    it says that its own queue gave the request up. ``remarks`` are 2 to 100 letters, digits,
+    spaces or hyphens.
+    """
+
+    receipt: str
+    amount_cents: int
+    result_url: str
+    timeout_url: str
+    remarks: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutAsk:
+    """Send money to a phone. Of all asks with the same ``originator_id``, our own, one counts."""
+
+    originator_id: str
+    msisdn: str
+    amount_shillings: int
+    result_url: str
+    timeout_url: str
+    remarks: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAsk:
+    """What became of a transaction: by its receipt, by the request's conversation id, or by both.
+
+    ``of_payout`` says that it left the shortcode that pays out, not the one that is paid.
+    """
+
+    receipt: str | None
+    conversation_id: str | None
+    result_url: str
+    timeout_url: str
+    remarks: str
+    of_payout: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceAsk:
+    """What our accounts hold; ``of_payouts``: those of the shortcode that pays out."""
+
+    result_url: str
+    timeout_url: str
+    remarks: str
+    of_payouts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAccepted:
+    """The request is queued: nothing has happened yet. The result comes to its address, or never.
+
+    ``conversation_id`` is empty where Safaricom says only that it had this request already.
+    """
+
+    conversation_id: str
+    originator_conversation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PulledRow:
+    """One payment as Safaricom's own list shows it. ``msisdn`` is as it came, masked or not."""
+
+    receipt: str
+    amount_cents: int
+    transacted_at: datetime
+    msisdn: str
+    bill_reference: str
+    kind: str
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class PullPage:
+    """Some rows of the list, and how many more there were that nobody can read."""
+
+    rows: tuple[PulledRow, ...]
+    unreadable: int = 0
+
+    @property
+    def length(self) -> int:
+        """By how much the offset moves to the next page; 0: there is no more."""
+        return len(self.rows) + self.unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class QrAsk:
+    """A code that the M-Pesa app reads: whom to pay, how much, for what."""
+
+    merchant_name: str
+    reference: str
+    amount_shillings: int
+    size_pixels: int = 300
+
+
+class MerchantGateway(Protocol):
+    """Everything of M-Pesa but the prompt. Every call may raise GatewayError, and none may be made
+    inside a transaction.
+
+    What is not set up is refused as certain, with the settings that are missing in the message.
+    """
+
+    def reverse(self, ask: ReversalAsk) -> RequestAccepted:
+        """Ask for a payment to be given back, once."""
+
+    def pay_out(self, ask: PayoutAsk) -> RequestAccepted:
+        """Ask for money to be sent, once. That Safaricom had the same ask before is acceptance."""
+
+    def ask_status(self, ask: StatusAsk) -> RequestAccepted:
+        """Ask for the state of a transaction; it comes to the result's address."""
+
+    def ask_balance(self, ask: BalanceAsk) -> RequestAccepted:
+        """Ask for our balances; they come to the result's address."""
+
+    def pull(self, start: datetime, end: datetime, offset: int) -> PullPage:
+        """The payments between two moments (aware, at most 48 hours apart), from ``offset`` on."""
+
+    def register_pull(self, msisdn: str, callback_url: str) -> None:
+        """Ask for the list to be kept; that it is kept already is fine."""
+
+    def register_c2b_urls(
+        self, confirmation_url: str, validation_url: str, *, cancel_when_unreachable: bool
+    ) -> None:
+        """Say where payments from the menu are reported. In production this works once."""
+
+    def simulate_c2b(
+        self, msisdn: str, amount_shillings: int, bill_reference: str | None = None
+    ) -> None:
+        """Let a test phone pay from the menu; refused in production."""
+
+    def make_qr(self, ask: QrAsk) -> bytes:
+        """The code as a PNG."""
+
+
+class NoMerchantGateway:
+    """The MerchantGateway of a process that was given none."""
+
+    def reverse(self, ask: ReversalAsk) -> RequestAccepted:
+        raise _no_merchant_gateway(ask)
+
+    def pay_out(self, ask: PayoutAsk) -> RequestAccepted:
+        raise _no_merchant_gateway(ask)
+
+    def ask_status(self, ask: StatusAsk) -> RequestAccepted:
+        raise _no_merchant_gateway(ask)
+
+    def ask_balance(self, ask: BalanceAsk) -> RequestAccepted:
+        raise _no_merchant_gateway(ask)
+
+    def pull(self, start: datetime, end: datetime, offset: int) -> PullPage:
+        raise _no_merchant_gateway(start, end, offset)
+
+    def register_pull(self, msisdn: str, callback_url: str) -> None:
+        raise _no_merchant_gateway(msisdn, callback_url)
+
+    def register_c2b_urls(
+        self, confirmation_url: str, validation_url: str, *, cancel_when_unreachable: bool
+    ) -> None:
+        raise _no_merchant_gateway(confirmation_url, validation_url, cancel_when_unreachable)
+
+    def simulate_c2b(
+        self, msisdn: str, amount_shillings: int, bill_reference: str | None = None
+    ) -> None:
+        raise _no_merchant_gateway(msisdn, amount_shillings, bill_reference)
+
+    def make_qr(self, ask: QrAsk) -> bytes:
+        raise _no_merchant_gateway(ask)
+
+
+def _no_merchant_gateway(*_asked: object) -> GatewayError:
+    return GatewayError("There is no gateway for this here.", certain=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +390,4 @@ class Ports:
     run_soon: RunSoon = run_at_once
     files: FileStore = field(default_factory=NoFileStore)
     shrink_picture: ShrinkPicture = shrink_nothing
+    merchant: MerchantGateway = field(default_factory=NoMerchantGateway)

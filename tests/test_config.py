@@ -6,7 +6,15 @@ import sys
 
 import pytest
 
-from app.config import PUBLIC_SANDBOX_PASSKEY, Config, ConfigError, MpesaEnv
+from app.config import (
+    PUBLIC_SANDBOX_INITIATOR_PASSWORD,
+    PUBLIC_SANDBOX_PASSKEY,
+    SIMULATOR_CERTIFICATE,
+    C2bVersion,
+    Config,
+    ConfigError,
+    MpesaEnv,
+)
 
 SECRETS = {
     "SECRET_KEY": "k3Jd8sPq0ZxN7vRt2LmW5yBc9HfG4aEu",
@@ -21,6 +29,12 @@ PRODUCTION = {
     "MPESA_CONSUMER_SECRET": "secret",
     "MPESA_SHORTCODE": "600123",
     "MPESA_PASSKEY": "a-passkey-of-our-own",
+}
+
+
+INITIATOR = {
+    "MPESA_INITIATOR_NAME": "sokoni",
+    "MPESA_INITIATOR_PASSWORD": "a-password-of-our-own",
 }
 
 
@@ -100,6 +114,36 @@ MALFORMED = {
     "LOG_LEVEL": ("LOUD", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
     "LOG_FORMAT": ("xml", "LOG_FORMAT must be json or console."),
     "MPESA_SHORTCODE": ("12345678", None),
+    "MPESA_TILL": ("12-345", "MPESA_TILL must be 5 to 7 digits, the first no zero."),
+    "MPESA_B2C_SHORTCODE": (
+        "012345",
+        "MPESA_B2C_SHORTCODE must be 5 to 7 digits, the first no zero.",
+    ),
+    "MPESA_C2B_SHORTCODE": ("\u0661\u0662\u0663\u0664\u0665", None),
+    "MPESA_C2B_VERSION": ("v3", "MPESA_C2B_VERSION must be one of v1, v2, not 'v3'."),
+    "MPESA_C2B_SECRET": (
+        "d41d8cd98f00b204e9800998ecf8427",
+        (
+            "MPESA_C2B_SECRET must be at least 32 random digits of 0-9 and a-f;"
+            " make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+        ),
+    ),
+    "MPESA_CERTIFICATE": (
+        "/nowhere/at.all",
+        (
+            "MPESA_CERTIFICATE names /nowhere/at.all, which cannot be read"
+            " (No such file or directory)."
+        ),
+    ),
+    "MPESA_PULL": ("perhaps", "MPESA_PULL must be true or false, not 'perhaps'."),
+    "MPESA_PULL_NUMBER": (
+        "0712345678",
+        "MPESA_PULL_NUMBER must be a phone number like 254712345678.",
+    ),
+    "REFUND_APPROVAL_ABOVE_SHILLINGS": (
+        "-1",
+        "REFUND_APPROVAL_ABOVE_SHILLINGS must be at least 0.",
+    ),
     "PUBLIC_URL": (
         "shop.example",
         "PUBLIC_URL must be an address with https:// (or http:// on a laptop).",
@@ -147,9 +191,9 @@ def test_production_with_all_it_needs_starts():
 def test_production_has_no_defaults_for_what_safaricom_gives():
     bare = {name: PRODUCTION[name] for name in (*SECRETS, "MPESA_ENV", "PUBLIC_URL")}
     assert faults(bare) == [
+        "MPESA_SHORTCODE is missing.",
         "MPESA_CONSUMER_KEY is missing.",
         "MPESA_CONSUMER_SECRET is missing.",
-        "MPESA_SHORTCODE is missing.",
         "MPESA_PASSKEY is missing.",
     ]
 
@@ -286,3 +330,165 @@ def test_an_armed_failpoint_kills_and_another_does_not():
         [sys.executable, "-c", code], env=environment, capture_output=True, check=False
     )
     assert (ended.returncode, ended.stdout) == (-9, b"alive\n")
+
+
+def test_the_simulator_can_do_everything_and_production_what_it_was_given():
+    laptop = Config.from_environment(SECRETS)
+    assert (laptop.mpesa_initiator_name, laptop.mpesa_b2c_shortcode) == ("testapi", "600000")
+    assert laptop.mpesa_initiator_password == PUBLIC_SANDBOX_INITIATOR_PASSWORD
+    assert laptop.mpesa_certificate == SIMULATOR_CERTIFICATE.read_bytes()
+    assert abilities(laptop) == (True, True, True, True)
+    assert laptop.refund_approval_above_shillings == 10_000
+
+    bare = Config.from_environment(PRODUCTION)
+    assert (bare.mpesa_initiator_name, bare.mpesa_certificate) == (None, None)
+    assert (bare.mpesa_b2c_shortcode, bare.mpesa_pull_number) == (None, None)
+    assert abilities(bare) == (False, False, False, False)
+
+
+def abilities(config):
+    return config.can_reverse, config.can_pay_out, config.can_ask_status, config.can_pull
+
+
+def test_an_initiator_may_reverse_and_ask_and_with_a_shortcode_for_it_pay_out(certificate):
+    named = {**PRODUCTION, **INITIATOR, "MPESA_CERTIFICATE": str(certificate())}
+    assert abilities(Config.from_environment(named)) == (True, False, True, False)
+    paying = {**named, "MPESA_B2C_SHORTCODE": "3012345", "MPESA_PULL": "yes"}
+    assert abilities(Config.from_environment(paying)) == (True, True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (["MPESA_INITIATOR_NAME"], ["MPESA_INITIATOR_PASSWORD", "MPESA_CERTIFICATE"]),
+        (["MPESA_INITIATOR_PASSWORD"], ["MPESA_INITIATOR_NAME", "MPESA_CERTIFICATE"]),
+        (list(INITIATOR), ["MPESA_CERTIFICATE"]),
+        (["MPESA_CERTIFICATE"], list(INITIATOR)),
+        (["MPESA_B2C_SHORTCODE"], [*INITIATOR, "MPESA_CERTIFICATE"]),
+    ],
+)
+def test_half_an_initiator_is_named_at_start(given, missing, certificate):
+    whole = {
+        **INITIATOR,
+        "MPESA_CERTIFICATE": str(certificate()),
+        "MPESA_B2C_SHORTCODE": "3012345",
+    }
+    assert faults({**PRODUCTION, **{name: whole[name] for name in given}}) == [
+        f"{name} is missing: reversals, payouts and questions need"
+        " MPESA_INITIATOR_NAME, MPESA_INITIATOR_PASSWORD, MPESA_CERTIFICATE."
+        for name in missing
+    ]
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Write a certificate to a file of its own; the simulator's, with another end, by default."""
+
+    def write(content=None):
+        path = tmp_path / "certificate.pem"
+        path.write_bytes(SIMULATOR_CERTIFICATE.read_bytes() + b"\n" if content is None else content)
+        return path
+
+    return write
+
+
+EC_CERTIFICATE = b"""-----BEGIN CERTIFICATE-----
+MIIBjDCCATOgAwIBAgIUa/tYtnn+oG4/RWRZTWPDur33DegwCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAwwQZWxsaXB0aWMuaW52YWxpZDAgFw0yNjExMjYxOTMyMTBaGA8y
+MTI2MTEwMjE5MzIxMFowGzEZMBcGA1UEAwwQZWxsaXB0aWMuaW52YWxpZDBZMBMG
+ByqGSM49AgEGCCqGSM49AwEHA0IABKWOWlUMR5atiQdr51PdcyQPpoaZkDWhLmSi
+SjU7JIFBx4ZEVN1ZfiZEFnnFEClH82u+MHUJy+8NJ3LXWLCiDrmjUzBRMB0GA1Ud
+DgQWBBQ2nvYBgMF4ixTsdBULOIN2KgwCcDAfBgNVHSMEGDAWgBQ2nvYBgMF4ixTs
+dBULOIN2KgwCcDAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIAMA
+a8gn00hTeTGZSOd2suRD1Vt7np60PXKRflsFkVu9AiBLkJMzUN9V73OMp7hxqfhy
+H4+4T9AWvrutbG2xkuUpfA==
+-----END CERTIFICATE-----
+"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe",
+        b"-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+        SIMULATOR_CERTIFICATE.read_bytes()[:600],
+        SIMULATOR_CERTIFICATE.read_bytes().replace(b"CERTIFICATE", b"PUBLIC KEY"),
+        EC_CERTIFICATE,
+    ],
+    ids=["empty", "no text", "no certificate", "half of one", "a bare key", "an elliptic curve"],
+)
+def test_a_certificate_that_no_password_can_be_encrypted_for_is_refused(content, certificate):
+    path = certificate(content)
+    assert faults({**SECRETS, "MPESA_CERTIFICATE": str(path)}) == [
+        f"MPESA_CERTIFICATE names {path}, which is no certificate of an RSA key (PEM)."
+    ]
+
+
+def test_attack_99_production_refuses_what_everybody_has(certificate):
+    sound = {**PRODUCTION, **INITIATOR, "MPESA_CERTIFICATE": str(certificate())}
+    public = {"MPESA_INITIATOR_PASSWORD": PUBLIC_SANDBOX_INITIATOR_PASSWORD}
+    assert faults({**sound, **public}) == [
+        "MPESA_INITIATOR_PASSWORD is the public one of the sandbox: give your initiator another."
+    ]
+    assert faults({**sound, "MPESA_CERTIFICATE": str(SIMULATOR_CERTIFICATE)}) == [
+        (
+            "MPESA_CERTIFICATE is the simulator's: take Safaricom's production certificate from the"
+            " portal."
+        )
+    ]
+
+
+def test_payments_from_the_menu_go_to_the_till_or_else_to_the_paybill():
+    def of(**changes):
+        return Config.from_environment({**PRODUCTION, **changes}).mpesa_c2b_shortcode
+
+    assert of() == "600123"
+    assert of(MPESA_TILL="5012345") == "5012345"
+    assert of(MPESA_TILL="5012345", MPESA_C2B_SHORTCODE="700700") == "700700"
+    assert Config.from_environment(SECRETS).mpesa_c2b_version is C2bVersion.V2
+    chosen = {**SECRETS, "MPESA_C2B_VERSION": "v1"}
+    assert Config.from_environment(chosen).mpesa_c2b_version is C2bVersion.V1
+
+
+def test_a_wrong_number_is_not_called_wrong_twice():
+    assert faults({**SECRETS, "MPESA_SHORTCODE": "1"}) == [
+        "MPESA_SHORTCODE must be 5 to 7 digits, the first no zero."
+    ]
+
+
+def test_the_secret_of_the_registered_addresses_hangs_on_secret_key_unless_it_is_set():
+    derived = Config.from_environment(SECRETS).mpesa_c2b_secret
+    assert derived == "5b8cfe753a9ebeacd21c784a549d00d7fc27953107e6cd234a5b6fdadc42afb5"
+    other = {**SECRETS, "SECRET_KEY": SECRETS["SECRET_KEY"][::-1]}
+    assert Config.from_environment(other).mpesa_c2b_secret != derived
+    assert (
+        Config.from_environment({**other, "MPESA_C2B_SECRET": derived}).mpesa_c2b_secret == derived
+    )
+
+
+@pytest.mark.parametrize(
+    "weak", ["0123456789abcdef", "ab" * 32, "D41D8CD98F00B204E9800998ECF8427E", "/" * 40, "g" * 64]
+)
+def test_attack_99_a_weak_secret_in_an_address_is_refused(weak):
+    (fault,) = faults({**SECRETS, "MPESA_C2B_SECRET": weak})
+    assert fault.startswith("MPESA_C2B_SECRET must be at least 32 random digits")
+    assert weak not in fault
+
+
+def test_no_secret_of_the_initiator_is_printed(certificate):
+    secret = "d41d8cd98f00b204e9800998ecf8427e"
+    config = Config.from_environment(
+        {
+            **PRODUCTION,
+            **INITIATOR,
+            "MPESA_CERTIFICATE": str(certificate()),
+            "MPESA_C2B_SECRET": secret,
+        }
+    )
+    assert (config.mpesa_initiator_password, config.mpesa_c2b_secret) == (
+        "a-password-of-our-own",
+        secret,
+    )
+    shown = repr(config)
+    assert not [hidden for hidden in ("a-password", secret, "BEGIN CERT") if hidden in shown]

@@ -18,7 +18,7 @@ from app.schema_migrations import (
     upgrade,
 )
 from tests.core import ask_to_pay, buy, database_snapshot, make_buyer, pay
-from tests.factories import make_product
+from tests.factories import NOW, make_product, make_task
 from tests.postgres import create_database
 from tests.races.starting_line import together
 
@@ -80,6 +80,32 @@ def test_the_triggers_go_and_come_with_their_migration(empty):
     with pytest.raises(Exception, match="append-only"), empty.transaction() as session:
         session.execute(text("UPDATE order_events SET reason = reason"))
     assert database_snapshot(empty) == before
+
+
+def test_the_migration_of_paybill_money_keeps_rows_and_gives_no_id_twice(empty):
+    upgrade(empty, "0008")
+    with empty.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO tasks (kind, title, description, status, priority, created_at,"
+                " updated_at) VALUES ('manual', 'Pack', '', 'todo', 'low', :now, :now)"
+            ),
+            {"now": NOW.isoformat()},
+        )
+        session.execute(text("DELETE FROM tasks"))
+    upgrade(empty)
+    with empty.transaction() as session:
+        order = buy(session, make_buyer(session), (make_product(session), 1))
+        pay(session, ask_to_pay(session, order))
+        assert make_task(session, None).id == 2
+    before = database_snapshot(empty)
+    downgrade(empty, "0008")
+    with pytest.raises(Exception, match="kind_known"), empty.transaction() as session:
+        session.execute(text("UPDATE tasks SET kind = 'unmatched_money'"))
+    upgrade(empty)
+
+    assert database_snapshot(empty) == before
+    assert differences(empty) == []
 
 
 CHANGE = '''"""A column more."""

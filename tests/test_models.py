@@ -76,25 +76,41 @@ def shop(session):
 def _make_rows_of_refunds(session) -> None:
     """A refund, its request and history, a claim, a decision, a line of M-Pesa's books."""
     for statement in (
-        "INSERT INTO refunds (kind, state, order_id, payment_id, receipt, amount_cents, reason,"
-        " restock, requested_by, approved_by, refund_receipt, check_count, created_at, updated_at)"
-        " SELECT 'reversal', 'created', order_id, id, mpesa_receipt, amount_cents, 'Late', :no,"
-        " user_id, (SELECT max(id) FROM users), 'UKMREFUND', 0, created_at, created_at"
-        " FROM payments",
-        "INSERT INTO refund_events (refund_id, to_state, source, created_at)"
-        " SELECT id, state, 'request', created_at FROM refunds",
-        "INSERT INTO payment_claims (order_id, user_id, receipt, state, created_at, updated_at)"
-        " SELECT order_id, user_id, mpesa_receipt, 'open', created_at, created_at FROM payments",
-        "INSERT INTO mpesa_requests (kind, state, refund_id, secret_hash, created_at)"
-        " SELECT 'reversal', 'created', id, 'hash', created_at FROM refunds",
-        "INSERT INTO decisions (task_id, action, created_at)"
-        " SELECT id, 'dismiss', created_at FROM tasks",
-        "INSERT INTO statement_imports (source, covers_from, covers_to, row_count, fresh_count,"
-        " different_count, unreadable_count, created_at)"
-        " SELECT 'file', created_at, created_at, 1, 1, 0, 0, created_at FROM payments",
-        "INSERT INTO statement_lines (import_id, receipt, amount_cents, transacted_at, details,"
-        " created_at) SELECT i.id, p.mpesa_receipt, p.amount_cents, p.created_at, '', p.created_at"
-        " FROM statement_imports AS i, payments AS p",
+        (
+            "INSERT INTO refunds (kind, state, order_id, payment_id, receipt, amount_cents, reason,"
+            " restock, requested_by, approved_by, refund_receipt, check_count, created_at,"
+            " updated_at)"
+            " SELECT 'reversal', 'created', order_id, id, mpesa_receipt, amount_cents, 'Late', :no,"
+            " user_id, (SELECT max(id) FROM users), 'UKMREFUND', 0, created_at, created_at"
+            " FROM payments"
+        ),
+        (
+            "INSERT INTO refund_events (refund_id, to_state, source, created_at)"
+            " SELECT id, state, 'request', created_at FROM refunds"
+        ),
+        (
+            "INSERT INTO payment_claims (order_id, user_id, receipt, state, created_at, updated_at)"
+            " SELECT order_id, user_id, mpesa_receipt, 'open', created_at, created_at FROM payments"
+        ),
+        (
+            "INSERT INTO mpesa_requests (kind, state, refund_id, secret_hash, created_at)"
+            " SELECT 'reversal', 'created', id, 'hash', created_at FROM refunds"
+        ),
+        (
+            "INSERT INTO decisions (task_id, action, created_at)"
+            " SELECT id, 'dismiss', created_at FROM tasks"
+        ),
+        (
+            "INSERT INTO statement_imports (source, covers_from, covers_to, row_count, fresh_count,"
+            " different_count, unreadable_count, created_at)"
+            " SELECT 'file', created_at, created_at, 1, 1, 0, 0, created_at FROM payments"
+        ),
+        (
+            "INSERT INTO statement_lines (import_id, receipt, amount_cents, transacted_at, details,"
+            " created_at)"
+            " SELECT i.id, p.mpesa_receipt, p.amount_cents, p.created_at, '', p.created_at"
+            " FROM statement_imports AS i, payments AS p"
+        ),
     ):
         values = {"no": False} if ":no" in statement else {}
         session.execute(text(statement), values)

@@ -17,7 +17,8 @@ from app.schemas.base import page_of
 from app.schemas.order import FulfilSchema, OrderQuery, OrderSchema, PlaceOrderSchema
 from app.schemas.problem import ProblemSchema
 from app.security import current_actor, require_role, require_user
-from app.services.move_order import cancel_order, fulfil_order
+from app.services.end_order import cancel_order
+from app.services.move_order import fulfil_order
 from app.services.place_order import OrderRequest, place_order
 from app.services.read_orders import find_order, list_orders
 from app.utils.failpoints import failpoint

@@ -1,6 +1,7 @@
 """Work out of settings alone: the one composition that web, worker and command line share."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.config import Config
 from app.db import Database
@@ -8,6 +9,9 @@ from app.jobs.work import Work
 from app.ports import Clock, Ports
 from app.utils.background import Background
 from app.utils.clock import utc_now
+
+if TYPE_CHECKING:
+    from app.integrations.mpesa import MerchantSettings, MpesaSettings
 
 _SPARE_CONNECTIONS = 2
 
@@ -33,12 +37,30 @@ def build_database(config: Config) -> Database:
 def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> Ports:
     # Loaded here: whoever wants the database alone is spared an HTTP client and a queue.
     from app.integrations.files import open_files
-    from app.integrations.mpesa import DarajaClient, MpesaSettings
+    from app.integrations.mpesa import DarajaClient, MerchantClient
     from app.integrations.pictures import DecoderProcesses
     from app.jobs.queue import HueyDoorbell
     from app.jobs.shared_token import SharedTokenStore, token_name
 
-    settings = MpesaSettings(
+    settings = build_mpesa_settings(config)
+    name = token_name(config.mpesa_base_url, config.mpesa_consumer_key)
+    tokens = SharedTokenStore(database, name, clock)
+    return Ports(
+        clock=clock,
+        gateway=DarajaClient(settings, tokens, clock),
+        merchant=MerchantClient(settings, build_merchant_settings(config), tokens, clock),
+        doorbell=HueyDoorbell(config.queue_url),
+        run_soon=Background(),
+        files=open_files(config.media_url),
+        shrink_picture=DecoderProcesses(config.picture_decoders),
+    )
+
+
+def build_mpesa_settings(config: Config) -> "MpesaSettings":
+    """What every request to Safaricom needs."""
+    from app.integrations.mpesa import MpesaSettings
+
+    return MpesaSettings(
         base_url=config.mpesa_base_url,
         consumer_key=config.mpesa_consumer_key,
         consumer_secret=config.mpesa_consumer_secret,
@@ -49,13 +71,21 @@ def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> P
         read_timeout_seconds=config.mpesa_read_timeout_seconds,
         breaker_pause_seconds=config.mpesa_outage_pause_seconds,
     )
-    name = token_name(config.mpesa_base_url, config.mpesa_consumer_key)
-    gateway = DarajaClient(settings, SharedTokenStore(database, name, clock), clock)
-    return Ports(
-        clock=clock,
-        gateway=gateway,
-        doorbell=HueyDoorbell(config.queue_url),
-        run_soon=Background(),
-        files=open_files(config.media_url),
-        shrink_picture=DecoderProcesses(config.picture_decoders),
+
+
+def build_merchant_settings(config: Config) -> "MerchantSettings":
+    """What the requests beyond M-Pesa Express need, as far as it is set."""
+    from app.integrations.mpesa import Initiator, MerchantSettings
+
+    name, password = config.mpesa_initiator_name, config.mpesa_initiator_password
+    certificate = config.mpesa_certificate
+    return MerchantSettings(
+        c2b_shortcode=config.mpesa_c2b_shortcode,
+        c2b_version=config.mpesa_c2b_version.value,
+        initiator=Initiator(name, password, certificate)
+        if name and password and certificate
+        else None,
+        b2c_shortcode=config.mpesa_b2c_shortcode,
+        may_pull=config.mpesa_pull,
+        may_simulate=not config.is_production,
     )

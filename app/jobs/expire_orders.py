@@ -4,7 +4,7 @@ from sqlalchemy import exists, select
 
 from app.jobs.work import Work
 from app.models import LIVE_STATES, Order, OrderStatus, Payment
-from app.services import move_order
+from app.services import end_order
 
 BATCH = 200
 
@@ -12,7 +12,7 @@ BATCH = 200
 def expire_order(work: Work, order_id: int) -> None:
     """Expire one order, if it is to be."""
     with work.database.transaction() as session:
-        move_order.expire_order(session, order_id, work.now())
+        end_order.expire_order(session, order_id, work.now())
 
 
 def expire_due_orders(work: Work) -> None:

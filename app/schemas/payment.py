@@ -84,8 +84,12 @@ class TransactionSchema(Schema):
 
     id = ma.fields.Integer()
     order_id = ma.fields.Integer()
-    amount = Money(attribute="amount_cents", metadata={"description": "Whole shillings."})
-    phone_number = ma.fields.String(attribute="msisdn")
+    amount = Money(attribute="amount_cents")
+    phone_number = ma.fields.String(
+        attribute="msisdn",
+        allow_none=True,
+        metadata={"description": "Null where M-Pesa did not show the payer's number whole."},
+    )
     mpesa_receipt = ma.fields.String(allow_none=True)
     status = ma.fields.String(validate=validate.OneOf(_STATES))
     timestamp = Timestamp(attribute="created_at")

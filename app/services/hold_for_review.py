@@ -7,8 +7,15 @@ from sqlalchemy.orm import Session
 from app.models import (
     Payment,
     PaymentState,
+    TaskKind,
 )
 from app.services.records import Matter, file_task, record_payment_event
+
+REVIEW_TASKS = (
+    TaskKind.WRONG_AMOUNT,
+    TaskKind.UNKNOWN_PAYMENT,
+)
+"""What is a person's while nobody knows how a prompt ended; news of its money solves it."""
 
 
 def hold_for_review(

@@ -138,6 +138,19 @@ def sell_again(session: Session, order_id: int, now: datetime) -> bool:
     return True
 
 
+def restock_order(session: Session, order_id: int, now: datetime) -> None:
+    """Put what an order was sold back on the shelf, once: the movement is unique for its order."""
+    sold = session.execute(
+        select(Reservation.product_id, Reservation.quantity)
+        .where(Reservation.order_id == order_id, Reservation.state == ReservationState.CONSUMED)
+        .order_by(Reservation.product_id)
+    ).all()
+    for product_id, quantity in sold:
+        _move(session, product_id, on_hand=quantity, reserved=0)
+        _record(session, order_id, product_id, MovementKind.RESTOCK, now, on_hand=quantity)
+    session.flush()
+
+
 def _all_there(session: Session, wanted: Mapping[int, int]) -> bool:
     """Lock the products, in id order, and see whether each has enough to sell."""
     left = {

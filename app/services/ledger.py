@@ -1,10 +1,22 @@
 """The books. Each function writes one event whose entries add up to zero; nothing rewrites them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.models import Account, LedgerEntry, LedgerEvent, LedgerEventKind, Order, Payment
+from app.models import (
+    Account,
+    LedgerEntry,
+    LedgerEvent,
+    LedgerEventKind,
+    MpesaReceipt,
+    Order,
+    Payment,
+    Refund,
+)
+from app.utils.money import CENTS_PER_SHILLING, whole_shillings
 
 
 def book_payment(session: Session, payment: Payment, owed_as: Account, now: datetime) -> None:
@@ -22,25 +34,107 @@ def book_payment(session: Session, payment: Payment, owed_as: Account, now: date
     )
 
 
-def book_sale(session: Session, order: Order, paid_cents: int, now: datetime) -> None:
-    """The order is covered: what we owed in goods is earned, the rounded-up cents apart."""
-    rounding = paid_cents - order.total_cents
-    entries = {Account.CUSTOMER: paid_cents, Account.SALES: -order.total_cents}
-    if rounding:
-        entries[Account.ROUNDING] = -rounding
+def book_sale(session: Session, order: Order, paid_cents: int, now: datetime) -> int:
+    """The order is covered: what we owed in goods is earned, the rounded-up cents apart.
+
+    What was paid beyond that is owed as a refund; answers how much that is, in cents.
+    """
+    rest = paid_cents - order.total_cents
+    rounding = min(
+        rest, whole_shillings(order.total_cents) * CENTS_PER_SHILLING - order.total_cents
+    )
+    entries = {
+        Account.CUSTOMER: paid_cents,
+        Account.SALES: -order.total_cents,
+        Account.ROUNDING: -rounding,
+        Account.REFUNDS_DUE: rounding - rest,
+    }
+    event = _order_event(LedgerEventKind.SALE, order, now)
+    _book(session, event, {account: cents for account, cents in entries.items() if cents})
+    return rest - rounding
+
+
+def book_set_aside(session: Session, order: Order, cents: int, now: datetime) -> None:
+    """The order will not be had: what was paid for it so far is to go back."""
     _book(
         session,
-        LedgerEvent(
-            kind=LedgerEventKind.SALE,
-            reference=f"order:{order.id}",
-            order_id=order.id,
-            created_at=now,
-        ),
-        entries,
+        _order_event(LedgerEventKind.SET_ASIDE, order, now),
+        {Account.CUSTOMER: cents, Account.REFUNDS_DUE: -cents},
     )
 
 
-def _book(session: Session, event: LedgerEvent, entries: dict[Account, int]) -> None:
+def book_reclaim(session: Session, order: Order, cents: int, now: datetime) -> None:
+    """The rest came late, and the order can be had after all: what was set aside buys it."""
+    _book(
+        session,
+        _order_event(LedgerEventKind.RECLAIM, order, now),
+        {Account.REFUNDS_DUE: cents, Account.CUSTOMER: -cents},
+    )
+
+
+def book_unmatched(session: Session, receipt: MpesaReceipt, now: datetime) -> None:
+    """Money came in, and nobody knows what for."""
+    _book(
+        session,
+        _receipt_event(LedgerEventKind.UNMATCHED, receipt, now),
+        {Account.MPESA: receipt.amount_cents, Account.UNMATCHED: -receipt.amount_cents},
+    )
+
+
+def book_matched(session: Session, receipt: MpesaReceipt, now: datetime) -> None:
+    """Its order is found, and is about to book it as a payment of its own."""
+    _book(
+        session,
+        _receipt_event(LedgerEventKind.MATCHED, receipt, now),
+        {Account.UNMATCHED: receipt.amount_cents, Account.MPESA: -receipt.amount_cents},
+    )
+
+
+def book_dismissed(session: Session, receipt: MpesaReceipt, now: datetime) -> None:
+    """A person found that the money is no business of the shop."""
+    _book(
+        session,
+        _receipt_event(LedgerEventKind.DISMISSED, receipt, now),
+        {Account.UNMATCHED: receipt.amount_cents, Account.OUTSIDE: -receipt.amount_cents},
+    )
+
+
+def book_refund(
+    session: Session, refund: Refund, taken_from: Mapping[Account, int], now: datetime
+) -> None:
+    """Money went back: ``taken_from`` says which debts it pays, in cents above zero."""
+    event = LedgerEvent(
+        kind=LedgerEventKind.REFUND,
+        reference=f"refund:{refund.id}",
+        order_id=refund.order_id,
+        payment_id=refund.payment_id,
+        created_at=now,
+    )
+    _book(session, event, {**taken_from, Account.MPESA: -refund.amount_cents})
+
+
+def balances_of(session: Session, order_id: int) -> dict[Account, int]:
+    """Every account of one order, in cents: what we owe stands below zero."""
+    rows = session.execute(
+        select(LedgerEntry.account, func.sum(LedgerEntry.amount_cents))
+        .where(LedgerEntry.order_id == order_id)
+        .group_by(LedgerEntry.account)
+    )
+    found = {Account(row[0]): int(row[1]) for row in rows}
+    return {account: found.get(account, 0) for account in Account}
+
+
+def _order_event(kind: LedgerEventKind, order: Order, now: datetime) -> LedgerEvent:
+    """An event that an order has once."""
+    return LedgerEvent(kind=kind, reference=f"order:{order.id}", order_id=order.id, created_at=now)
+
+
+def _receipt_event(kind: LedgerEventKind, receipt: MpesaReceipt, now: datetime) -> LedgerEvent:
+    """An event of money that has no order; a receipt has it once."""
+    return LedgerEvent(kind=kind, reference=f"receipt:{receipt.receipt}", created_at=now)
+
+
+def _book(session: Session, event: LedgerEvent, entries: Mapping[Account, int]) -> None:
     if sum(entries.values()) != 0:
         raise RuntimeError(f"{event.kind} {event.reference} does not add up to zero: {entries}")
     session.add(event)

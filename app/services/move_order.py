@@ -1,4 +1,4 @@
-"""The steps of an order's life besides being placed and paid: cancel, expire, fulfil."""
+"""The steps of an order's life: which are allowed, how one is taken, and being fulfilled."""
 
 from datetime import datetime
 
@@ -7,15 +7,14 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Forbidden, NotFound
 from app.models import LIVE_STATES, Order, OrderStatus, Payment, Task, TaskKind, TaskStatus
-from app.policies import Actor, cancellable_orders, fulfillable_orders, visible_orders
-from app.services.hold_stock import release_stock
+from app.policies import Actor, fulfillable_orders, visible_orders
 from app.services.records import notify, record_order_event
 
 ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.EXPIRED}),
     OrderStatus.PAID: frozenset({OrderStatus.SHIPPED, OrderStatus.REFUNDED}),
-    OrderStatus.SHIPPED: frozenset({OrderStatus.DELIVERED}),
-    OrderStatus.DELIVERED: frozenset(),
+    OrderStatus.SHIPPED: frozenset({OrderStatus.DELIVERED, OrderStatus.REFUNDED}),
+    OrderStatus.DELIVERED: frozenset({OrderStatus.REFUNDED}),
     OrderStatus.CANCELLED: frozenset(),
     OrderStatus.EXPIRED: frozenset({OrderStatus.PAID}),
     OrderStatus.REFUNDED: frozenset(),
@@ -81,57 +80,6 @@ def move_order(
     record_order_event(session, order, before, now, actor_id=actor_id, reason=reason)
 
 
-def cancel_order(session: Session, actor: Actor, order_id: int, now: datetime) -> Order:
-    """Call an unpaid order off and give its stock back, once.
-
-    A prompt may still be on the phone; money that it brings later is kept for a refund. Raises
-    NotFound, Forbidden for a seller of its lines, Conflict when the order is past being called off.
-    """
-    order = lock_visible_order(session, actor, order_id)
-    _require(session, order, cancellable_orders(actor), "Only its buyer or an admin cancels it.")
-    if order.status != OrderStatus.PENDING:
-        raise Conflict(
-            f"Order {order.number} is {order.status} and can no longer be cancelled.",
-            code="order_not_cancellable",
-        )
-    move_order(session, order, OrderStatus.CANCELLED, now, actor_id=actor.user_id)
-    release_stock(session, order.id, now)
-    notify(
-        session,
-        order.user_id,
-        "order_cancelled",
-        title=f"Order {order.number} is cancelled",
-        body="Nothing will be charged. If a payment prompt is still on your phone, press cancel.",
-        now=now,
-        order_id=order.id,
-    )
-    return order
-
-
-def expire_order(session: Session, order_id: int, now: datetime) -> bool:
-    """Let go of an order whose time is up, unless a prompt is out or its fate is unknown.
-
-    Safe to call again, early, or from two workers: answers whether it did anything.
-    """
-    order = lock_order(session, order_id)
-    if order is None or order.status != OrderStatus.PENDING or order.expires_at > now:
-        return False
-    if session.scalar(select(exists().where(live_attempt_of(order_id)))):
-        return False
-    move_order(session, order, OrderStatus.EXPIRED, now, reason="not paid in time")
-    release_stock(session, order.id, now)
-    notify(
-        session,
-        order.user_id,
-        "order_expired",
-        title=f"Order {order.number} has expired",
-        body="It was not paid in time, so its items went back on sale. You can order again.",
-        now=now,
-        order_id=order.id,
-    )
-    return True
-
-
 def fulfil_order(
     session: Session, actor: Actor, order_id: int, to: OrderStatus, now: datetime
 ) -> Order:
@@ -141,7 +89,9 @@ def fulfil_order(
     ``payment_disputed`` while a person still has to look at the payment.
     """
     order = lock_visible_order(session, actor, order_id)
-    _require(session, order, fulfillable_orders(actor), "Only its seller or an admin fulfils it.")
+    require_right(
+        session, order, fulfillable_orders(actor), "Only its seller or an admin fulfils it."
+    )
     if to not in ALLOWED_MOVES[OrderStatus(order.status)]:
         raise Conflict(
             f"Order {order.number} is {order.status}; it cannot become {to} now.",
@@ -185,6 +135,9 @@ def live_attempt_of(order_id: int) -> ColumnElement[bool]:
     return (Payment.order_id == order_id) & Payment.status.in_(LIVE_STATES)
 
 
-def _require(session: Session, order: Order, condition: ColumnElement[bool], sentence: str) -> None:
+def require_right(
+    session: Session, order: Order, condition: ColumnElement[bool], sentence: str
+) -> None:
+    """Raises Forbidden with this sentence unless the condition holds of the order."""
     if not session.scalar(select(exists().where(Order.id == order.id, condition))):
         raise Forbidden(sentence)

@@ -1,7 +1,7 @@
 """What is known of a payment, how it may end, and how it is locked to act on that."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select
@@ -37,6 +37,12 @@ class Proof:
     result_desc: str
     receipt: str | None = None
     amount_verified: bool = False
+    decides_review: bool = False
+    """Whether it comes from M-Pesa's books, so that no contradiction before it counts any more."""
+    bill_reference: str | None = None
+    transacted_at: datetime | None = None
+    payer_phone: str | None = None
+    payer_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

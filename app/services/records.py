@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from app.models import (
+    Decision,
     Notification,
     Order,
     OrderEvent,
@@ -18,6 +19,7 @@ from app.models import (
     Task,
     TaskKind,
     TaskPriority,
+    TaskStatus,
 )
 from app.services.insert_once import insert_once
 
@@ -136,9 +138,19 @@ class Matter:
 
 
 def file_task(
-    session: Session, matter: Matter, now: datetime, *, payment: Payment | None = None
+    session: Session,
+    matter: Matter,
+    now: datetime,
+    *,
+    payment: Payment | None = None,
+    order_id: int | None = None,
+    refund_id: int | None = None,
+    receipt: str | None = None,
 ) -> bool:
-    """File a matter once, however many hands come upon it; answers whether it is new."""
+    """File a matter once, however many hands come upon it; answers whether it is new.
+
+    It says what it is about: a payment with its order and receipt, or whatever else is named.
+    """
     return insert_once(
         session,
         Task,
@@ -148,10 +160,59 @@ def file_task(
             "title": matter.title,
             "description": matter.description,
             "priority": TaskPriority.HIGH,
-            "order_id": payment.order_id if payment else None,
+            "order_id": payment.order_id if payment else order_id,
             "payment_id": payment.id if payment else None,
+            "refund_id": refund_id,
+            "receipt": receipt or (payment.mpesa_receipt if payment else None),
             "dedupe_key": matter.dedupe_key,
             "created_at": now,
             "updated_at": now,
         },
+    )
+
+
+def solve_tasks(
+    session: Session,
+    condition: ColumnElement[bool],
+    action: str,
+    reason: str,
+    now: datetime,
+    *,
+    actor_id: int | None = None,
+) -> list[int]:
+    """Close the shop's open tasks of which ``condition`` holds, and write down what solved them.
+
+    Answers their ids. Without an actor it was later news, and no person.
+    """
+    solved = session.scalars(
+        update(Task)
+        .where(Task.kind != TaskKind.MANUAL, Task.status != TaskStatus.DONE, condition)
+        .values(status=TaskStatus.DONE, updated_at=now)
+        .returning(Task.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    for task_id in sorted(solved):
+        record_decision(session, task_id, action, reason, now, actor_id=actor_id)
+    session.flush()
+    return sorted(solved)
+
+
+def record_decision(
+    session: Session,
+    task_id: int,
+    action: str,
+    reason: str,
+    now: datetime,
+    *,
+    actor_id: int | None = None,
+) -> None:
+    """Put what was done about a task into its history, which nobody can rewrite."""
+    session.add(
+        Decision(
+            task_id=task_id,
+            actor_id=actor_id,
+            action=action,
+            reason=reason[:_DETAIL_LENGTH],
+            created_at=now,
+        )
     )

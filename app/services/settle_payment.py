@@ -6,33 +6,23 @@ and moves the payment by one conditional UPDATE.
 
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from app.models import (
     LIVE_STATES,
-    Account,
     MpesaReceipt,
-    Order,
-    OrderStatus,
     Payment,
+    PaymentKind,
     PaymentState,
+    Task,
     TaskKind,
 )
-from app.services.hold_for_review import hold_for_review
-from app.services.hold_stock import sell_again, sell_held_stock
-from app.services.ledger import book_payment, book_sale
-from app.services.move_order import move_order
+from app.services.hold_for_review import REVIEW_TASKS, hold_for_review
 from app.services.payment_evidence import Proof, Settlement, lock_payment
-from app.services.records import (
-    Matter,
-    file_task,
-    notify,
-    record_payment_event,
-    tell_sellers,
-)
-from app.utils.money import cents_to_wire
-from app.utils.phone import mask_msisdn
+from app.services.receipts import ReceiptFacts, Standing, judge_receipt, take_receipt
+from app.services.records import Matter, file_task, record_payment_event, solve_tasks
+from app.services.use_money import use_money
 
 PAID_MESSAGE = "Paid. Thank you."
 
@@ -43,23 +33,80 @@ _MAY_SUCCEED = (*LIVE_STATES, PaymentState.FAILED, PaymentState.CANCELLED)
 def settle_payment(session: Session, payment_id: int, proof: Proof, now: datetime) -> Settlement:
     """Count the money once and do what follows from it."""
     order, payment = lock_payment(session, payment_id)
-    if proof.receipt and _belongs_to_another(session, proof.receipt, payment):
+    standing = _standing_of(session, payment, proof)
+    if standing is Standing.CONFLICT:
         return _report_conflict(session, payment, proof, now)
+    if standing is Standing.TOLD_TWICE:
+        return _note_told_twice(session, payment, proof, now)
     if payment.status not in _MAY_SUCCEED:
         _add_receipt(session, payment, proof, now)
         return Settlement.ALREADY_SETTLED
-    if payment.review_reason is not None:
+    if payment.review_reason is not None and not proof.decides_review:
         return Settlement.HELD_FOR_REVIEW
     _mark_succeeded(session, payment, proof, now)
     _add_receipt(session, payment, proof, now)
-    _use_money(session, order, payment, now)
+    use_money(session, order, payment, now)
     session.flush()
     return Settlement.SETTLED
 
 
-def _belongs_to_another(session: Session, receipt: str, payment: Payment) -> bool:
-    owner = session.scalar(select(MpesaReceipt.payment_id).where(MpesaReceipt.receipt == receipt))
-    return owner is not None and owner != payment.id
+def _standing_of(session: Session, payment: Payment, proof: Proof) -> Standing:
+    if proof.receipt is not None:
+        return judge_receipt(session, _facts_of(payment, proof), payment)
+    ended = payment.status in (PaymentState.FAILED, PaymentState.CANCELLED)
+    if ended and _is_counted_as_paybill(session, payment):
+        return Standing.TOLD_TWICE
+    return Standing.OURS
+
+
+def _facts_of(payment: Payment, proof: Proof) -> ReceiptFacts:
+    if proof.receipt is None:
+        raise RuntimeError(f"Nobody named a receipt for payment {payment.id}.")
+    return ReceiptFacts(
+        receipt=proof.receipt,
+        amount_cents=payment.amount_cents,
+        source=proof.source,
+        bill_reference=proof.bill_reference,
+        transacted_at=proof.transacted_at,
+        payer_phone=proof.payer_phone,
+        payer_name=proof.payer_name,
+    )
+
+
+def _is_counted_as_paybill(session: Session, payment: Payment) -> bool:
+    """A prompt had ended when money of its amount came by itself, and now a query without a
+    receipt says paid: it is that money, until a receipt of its own says that there was more.
+    """
+    same = exists().where(
+        Payment.order_id == payment.order_id,
+        Payment.kind == PaymentKind.PAYBILL,
+        Payment.amount_cents == payment.amount_cents,
+        MpesaReceipt.payment_id == Payment.id,
+        MpesaReceipt.transacted_at >= payment.created_at,
+    )
+    return bool(session.scalar(select(same)))
+
+
+def _note_told_twice(session: Session, payment: Payment, proof: Proof, now: datetime) -> Settlement:
+    """The money of this prompt is in the books as paybill money: end it, and book nothing."""
+    if payment.status in LIVE_STATES:
+        before = payment.status
+        payment.status = PaymentState.FAILED
+        payment.result_code, payment.result_desc = proof.result_code, proof.result_desc
+        payment.customer_message = PAID_MESSAGE
+        payment.next_check_at = payment.leased_until = None
+        payment.finished_at = payment.updated_at = now
+        record_payment_event(
+            session,
+            payment.id,
+            from_status=before,
+            to_status=payment.status,
+            source=proof.source,
+            now=now,
+            detail="its money was counted already, as it came to the paybill",
+        )
+        session.flush()
+    return Settlement.ALREADY_SETTLED
 
 
 def _report_conflict(session: Session, payment: Payment, proof: Proof, now: datetime) -> Settlement:
@@ -89,6 +136,7 @@ def _mark_succeeded(session: Session, payment: Payment, proof: Proof, now: datet
             result_code=proof.result_code,
             result_desc=proof.result_desc,
             customer_message=PAID_MESSAGE,
+            review_reason=None,
             next_check_at=None,
             leased_until=None,
             finished_at=now,
@@ -109,6 +157,8 @@ def _mark_succeeded(session: Session, payment: Payment, proof: Proof, now: datet
         now=now,
         detail=proof.receipt or "no receipt reported yet",
     )
+    mine = (Task.payment_id == payment.id) & Task.kind.in_(REVIEW_TASKS)
+    solve_tasks(session, mine, "settled", f"The {proof.source} says that it was paid.", now)
 
 
 def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
@@ -118,18 +168,11 @@ def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime
     if payment.mpesa_receipt is not None:
         _report_second_receipt(session, payment, proof, now)
         return
+    if not take_receipt(session, _facts_of(payment, proof), payment, now):
+        raise RuntimeError(f"Receipt {proof.receipt} was taken under our lock.")
     payment.mpesa_receipt = proof.receipt
     payment.amount_verified = proof.amount_verified
     payment.updated_at = now
-    session.add(
-        MpesaReceipt(
-            receipt=proof.receipt,
-            payment_id=payment.id,
-            amount_cents=payment.amount_cents,
-            source=proof.source,
-            created_at=now,
-        )
-    )
     session.flush()
 
 
@@ -152,68 +195,3 @@ def _report_second_receipt(session: Session, payment: Payment, proof: Proof, now
             detail=f"reported again with another receipt, {proof.receipt}",
         )
         session.flush()
-
-
-def _use_money(session: Session, order: Order, payment: Payment, now: datetime) -> None:
-    """Pay the order if it can still be had; else keep the money for a refund and tell a person."""
-    if order.status == OrderStatus.PENDING:
-        book_payment(session, payment, Account.CUSTOMER, now)
-        _complete_order(session, order, payment, now, late=False)
-    elif order.status == OrderStatus.EXPIRED and sell_again(session, order.id, now):
-        book_payment(session, payment, Account.CUSTOMER, now)
-        _complete_order(session, order, payment, now, late=True)
-    else:
-        book_payment(session, payment, Account.REFUNDS_DUE, now)
-        _owe_refund(session, order, payment, now)
-
-
-def _complete_order(
-    session: Session, order: Order, payment: Payment, now: datetime, *, late: bool
-) -> None:
-    """This payment buys the goods. Money that came before it found none, and is to go back."""
-    if payment.amount_cents < order.total_cents:
-        raise RuntimeError(f"Order {order.id} would be paid by less than its total.")
-    if not late:
-        sell_held_stock(session, order.id, now)
-    book_sale(session, order, payment.amount_cents, now)
-    reason = "late payment, stock still there" if late else None
-    move_order(session, order, OrderStatus.PAID, now, reason=reason)
-    notify(
-        session,
-        order.user_id,
-        "order_paid",
-        title=f"Order {order.number} is paid",
-        body=f"We received KES {cents_to_wire(payment.amount_cents)}. Thank you.",
-        now=now,
-        order_id=order.id,
-    )
-    tell_sellers(session, order, now)
-
-
-def _owe_refund(session: Session, order: Order, payment: Payment, now: datetime) -> None:
-    amount = f"KES {cents_to_wire(payment.amount_cents)}"
-    unpaid = order.status in (OrderStatus.CANCELLED, OrderStatus.EXPIRED)
-    kind = TaskKind.LATE_MONEY if unpaid else TaskKind.DOUBLE_PAYMENT
-    file_task(
-        session,
-        Matter(
-            kind=kind,
-            title=f"Refund {amount} for order {order.number}",
-            description=f"Order {order.number} was {order.status} when {amount} came from"
-            f" {mask_msisdn(payment.msisdn)} (receipt {payment.mpesa_receipt or 'not known yet'})."
-            " The money is in the books as a refund due; the order is unchanged.",
-            dedupe_key=f"{kind}:{payment.id}",
-        ),
-        now,
-        payment=payment,
-    )
-    notify(
-        session,
-        order.user_id,
-        "refund_due",
-        title=f"We owe you {amount}",
-        body=f"Your payment arrived when order {order.number} was already {order.status}."
-        " We have kept it safe and will send it back.",
-        now=now,
-        order_id=order.id,
-    )

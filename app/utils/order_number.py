@@ -36,3 +36,29 @@ def is_order_number(text: str) -> bool:
     if len(bare) != _RANDOM_LENGTH + 1 or any(c not in _ISO_ALPHABET for c in bare):
         return False
     return check_character(bare[:-1]) == bare[-1]
+
+
+def tidy_order_number(text: str) -> str:
+    """What somebody typed as an order number, as it would look: capitals and digits alone."""
+    return "".join(character for character in text.upper() if character in _ISO_ALPHABET)
+
+
+def neighbours_of(typed: str) -> frozenset[str]:
+    """The order numbers that one slip of the finger turns into ``typed``, which is none itself.
+
+    A slip is a wrong, a missing or a superfluous character, or two neighbours swapped. The check
+    character leaves about one in thirty-six of all that could be meant.
+    """
+    bare = tidy_order_number(typed)
+    length = _RANDOM_LENGTH + 1
+    near: set[str] = set()
+    for at in range(len(bare) + 1):
+        head, tail = bare[:at], bare[at:]
+        if len(bare) == length + 1:
+            near.add(head + tail[1:])
+        elif len(bare) == length - 1:
+            near.update(head + letter + tail for letter in _CLEAR_ALPHABET)
+        elif len(bare) == length and tail:
+            near.update(head + letter + tail[1:] for letter in _CLEAR_ALPHABET)
+            near.add(head + tail[1:2] + tail[:1] + tail[2:])
+    return frozenset(number for number in near - {bare} if is_order_number(number))

@@ -1,5 +1,6 @@
 """Kenyan mobile numbers: many spellings in, one out."""
 
+import hashlib
 import re
 
 _MSISDN = re.compile(r"(?:\+?254|0)?([17][0-9]{8})")
@@ -25,3 +26,29 @@ def mask_msisdn(msisdn: str | None) -> str:
     if msisdn is None:
         return "****"
     return f"{msisdn[:4]}****{msisdn[-3:]}" if len(msisdn) > len("2547678") else "****"
+
+
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_MASKED = re.compile(r"[0-9*]{9,15}")
+_FEWEST_DIGITS_SHOWN = 4
+
+
+def fits_msisdn(shown: str | None, msisdn: str) -> bool | None:
+    """Whether what M-Pesa shows of a payer's phone can be this one; None where it says nothing.
+
+    It may be whole, its SHA-256 in hexadecimal, or masked: ``2547 ***** 678``, ``25470****678``.
+    How many digits a mask hides is not promised, so only those on both sides are compared.
+    """
+    bare = re.sub(_DECORATION, "", shown or "")
+    if _HASH.fullmatch(bare):
+        return hashlib.sha256(msisdn.encode()).hexdigest() == bare.lower()
+    if _MSISDN.fullmatch(bare):
+        return normalise_msisdn(bare) == msisdn
+    if not _MASKED.fullmatch(bare) or "*" not in bare:
+        return None
+    head, tail = bare.partition("*")[0], bare.rpartition("*")[2]
+    if len(head) + len(tail) < _FEWEST_DIGITS_SHOWN:
+        return None
+    if head.startswith("0"):
+        head = "254" + head[1:]
+    return msisdn.startswith(head) and msisdn.endswith(tail)

@@ -17,7 +17,8 @@ from app.services.comments import (
     list_comments,
 )
 from app.services.delete_product import delete_product
-from app.services.move_order import cancel_order, fulfil_order, move_order
+from app.services.end_order import cancel_order
+from app.services.move_order import fulfil_order, move_order
 from app.services.pages import PageRequest
 from tests.core import ask_to_pay, buy, make_buyer, pay, refused, thrown_away
 from tests.factories import NOW, actor_of, make_product, make_user

@@ -7,7 +7,7 @@ from app.errors import Conflict
 from app.models import Notification
 from app.policies import Role
 from app.services.change_product import ProductChange, change_product
-from app.services.move_order import cancel_order, expire_order
+from app.services.end_order import cancel_order, expire_order
 from app.services.place_order import place_order
 from tests.core import ORDER_RULES, after, ask_to_pay, buy, make_buyer, pay, refused, wanted
 from tests.factories import NOW, actor_of, make_product, make_user

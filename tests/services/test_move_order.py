@@ -18,14 +18,9 @@ from app.models import (
 from app.policies import Role
 from app.ports import PushStatus, Verdict
 from app.services.confirm_payment import confirm_payment
+from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
-from app.services.move_order import (
-    ALLOWED_MOVES,
-    cancel_order,
-    expire_order,
-    fulfil_order,
-    move_order,
-)
+from app.services.move_order import ALLOWED_MOVES, fulfil_order, move_order
 from app.services.payment_evidence import Failure
 from app.services.record_push import record_refusal, record_silence
 from tests.core import (

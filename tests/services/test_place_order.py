@@ -8,7 +8,7 @@ from app.errors import Conflict, InvalidInput
 from app.models import MovementKind, OrderStatus, ReservationState
 from app.policies import Role
 from app.services.delete_product import delete_product
-from app.services.move_order import cancel_order, expire_order
+from app.services.end_order import cancel_order, expire_order
 from app.services.place_order import place_order
 from app.utils.order_number import is_order_number
 from tests.core import (

@@ -15,8 +15,8 @@ from app.models import (
     User,
 )
 from app.services.apply_callback import apply_callback
+from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
-from app.services.move_order import cancel_order, expire_order
 from app.services.payment_evidence import Failure, Proof, Settlement, lock_payment
 from app.services.read_orders import find_order
 from app.services.settle_payment import settle_payment
@@ -434,13 +434,16 @@ def test_a_refunded_payment_takes_no_more_evidence(session, order, payment):
     assert snapshot(session) == once
 
 
-def test_an_order_is_never_paid_by_less_than_its_total(session, order, payment):
+def test_less_than_the_total_pays_a_part_and_no_order(session, order, payment):
     payment.amount_cents = 149_900
-    before = snapshot(session)
 
-    with pytest.raises(RuntimeError, match="less than its total"), session.begin_nested():
-        settle_payment(session, payment.id, QUERIED, NOW)
-    assert snapshot(session) == before
+    assert settle_payment(session, payment.id, QUERIED, NOW) is Settlement.SETTLED
+    assert order.status == OrderStatus.PENDING
+    assert books(session, order) == [
+        ("payment", Account.MPESA, 149_900),
+        ("payment", Account.CUSTOMER, -149_900),
+    ]
+    assert is_clean(session)
 
 
 def test_a_payment_that_is_not_there_cannot_be_locked(session):

@@ -66,6 +66,7 @@ _SPEAKING = [
     "services/comments.py",
     "services/create_product.py",
     "services/due_payments.py",
+    "services/end_order.py",
     "services/find_product.py",
     "services/hold_for_review.py",
     "services/move_order.py",

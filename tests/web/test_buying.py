@@ -12,8 +12,9 @@ from app.models import Basket, Order, OrderStatus, Payment, Product
 from app.policies import Role
 from app.services.apply_callback import apply_callback
 from app.services.audit import audit
+from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
-from app.services.move_order import cancel_order, expire_order, fulfil_order
+from app.services.move_order import fulfil_order
 from app.web.buying.pay_news import WAYS_OUT, NextStep
 from tests.core import (
     ORDER_RULES,

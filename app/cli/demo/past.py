@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from app.jobs.check_payment import failure_of
 from app.models import Order, OrderStatus, Payment
 from app.policies import Actor
+from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
-from app.services.move_order import cancel_order, expire_order, fulfil_order
+from app.services.move_order import fulfil_order
 from app.services.payment_evidence import Proof
 from app.services.place_order import OrderRequest, OrderRules, WantedLine, place_order
 from app.services.record_push import record_acceptance

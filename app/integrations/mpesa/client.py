@@ -3,51 +3,29 @@
 import re
 import time
 from collections.abc import Callable
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
 
-from app.integrations.mpesa.access_tokens import AccessTokens, read_access_token
-from app.integrations.mpesa.breaker import CircuitBreaker, Monotonic
-from app.integrations.mpesa.errors import (
-    MpesaBusy,
-    MpesaError,
-    MpesaTokenRefused,
-    MpesaUnavailable,
-    MpesaUncertain,
-    scrub_text,
-)
-from app.integrations.mpesa.exchange import Answer, Exchange
+from app.integrations.mpesa.authorised import AuthorisedExchange
+from app.integrations.mpesa.breaker import Monotonic
+from app.integrations.mpesa.errors import MpesaBusy, MpesaError, scrub_text
+from app.integrations.mpesa.exchange import Answer
+from app.integrations.mpesa.fields import is_identifier
 from app.integrations.mpesa.messages import read_stk_query
 from app.integrations.mpesa.passwords import stk_password
-from app.integrations.mpesa.refusals import (
-    classify_refusal,
-    classify_second_token_refusal,
-    classify_token_refusal,
-    is_busy,
-)
+from app.integrations.mpesa.refusals import is_busy
 from app.integrations.mpesa.settings import MpesaSettings
-from app.ports import (
-    AccessToken,
-    Clock,
-    PushAccepted,
-    PushRequest,
-    PushStatus,
-    TokenStore,
-    Verdict,
-)
+from app.ports import Clock, PushAccepted, PushRequest, PushStatus, TokenStore, Verdict
 
-TOKEN_PATH = "/oauth/v1/generate?grant_type=client_credentials"  # noqa: S105 - a path, no secret
 PUSH_PATH = "/mpesa/stkpush/v1/processrequest"
 QUERY_PATH = "/mpesa/stkpushquery/v1/query"
 
 _REFERENCE = re.compile(r"[A-Za-z0-9 -]{1,12}")
 _DESCRIPTION = re.compile(r"[A-Za-z0-9 -]{1,13}")
 _MSISDN = re.compile(r"254[17][0-9]{8}")
-_IDENTIFIER = re.compile(r"[\x21-\x7e]{1,100}")
 
 
 class DarajaClient:
@@ -71,19 +49,8 @@ class DarajaClient:
         self._clock = clock
         self._monotonic = monotonic
         self._queries_rest_until = float("-inf")
-        breaker = CircuitBreaker(
-            failures=settings.breaker_failures,
-            pause_seconds=settings.breaker_pause_seconds,
-            monotonic=monotonic,
-        )
-        self._exchange = Exchange(settings, breaker, transport)
-        self._tokens = AccessTokens(
-            store=tokens,
-            clock=clock,
-            fetch=self._fetch_token,
-            lease_seconds=settings.connect_timeout_seconds + settings.total_timeout_seconds,
-            monotonic=monotonic,
-            sleep=sleep,
+        self._exchange = AuthorisedExchange(
+            settings, tokens, clock, transport, monotonic=monotonic, sleep=sleep
         )
 
     def __enter__(self) -> Self:
@@ -109,11 +76,11 @@ class DarajaClient:
         queued, no more.
         """
         _check(ask)
-        answer = self._call(PUSH_PATH, lambda: self._build_push(ask))
+        answer = self._exchange.post(PUSH_PATH, lambda: self._build_push(ask))
         accepted = _read_acceptance(answer)
         if accepted is not None:
             return accepted
-        raise self._classify(answer)
+        raise self._exchange.classify(answer)
 
     def query(self, checkout_request_id: str) -> PushStatus:
         """Ask what became of a prompt. Whatever goes wrong on the way is no verdict.
@@ -123,12 +90,12 @@ class DarajaClient:
         if self._monotonic() < self._queries_rest_until:
             return PushStatus(Verdict.NONE, None, "Not asked: the gateway wants us to slow down")
         try:
-            answer = self._call(QUERY_PATH, lambda: self._build_query(checkout_request_id))
+            answer = self._exchange.post(QUERY_PATH, lambda: self._build_query(checkout_request_id))
         except MpesaError as error:
             self._rest_if_busy(error)
             return PushStatus(Verdict.NONE, None, error.message)
         if is_busy(answer):
-            self._rest_if_busy(self._classify(answer))
+            self._rest_if_busy(self._exchange.classify(answer))
         return read_stk_query(answer.status, answer.document, checkout_request_id)
 
     def _rest_if_busy(self, error: MpesaError) -> None:
@@ -163,36 +130,6 @@ class DarajaClient:
             "Timestamp": timestamp,
         }
 
-    def _call(self, path: str, build: Callable[[], dict[str, Any]]) -> Answer:
-        """Send with a token; if the token itself is refused, once more with another."""
-        token = self._tokens.obtain()
-        answer = self._exchange.post(path, build(), token.value)
-        if not self._is_token_refused(answer):
-            return answer
-        token = self._tokens.replace(token)
-        answer = self._exchange.post(path, build(), token.value)
-        if self._is_token_refused(answer):
-            self._tokens.store.drop(token.value)
-            raise classify_second_token_refusal(self._classify(answer))
-        return answer
-
-    def _is_token_refused(self, answer: Answer) -> bool:
-        is_error = answer.holds_error or not answer.is_success
-        return is_error and isinstance(self._classify(answer), MpesaTokenRefused)
-
-    def _classify(self, answer: Answer) -> MpesaError:
-        return classify_refusal(answer, pause_seconds=self._settings.rate_pause_seconds)
-
-    def _fetch_token(self) -> AccessToken:
-        try:
-            answer = self._exchange.get_with_keys(TOKEN_PATH)
-        except MpesaUncertain as error:
-            # Uncertain for a push; but a token is all that was asked for, and there is none.
-            raise MpesaUnavailable(f"No access token: {error.message}") from error
-        if answer.status != HTTPStatus.OK or answer.holds_error or answer.document is None:
-            raise classify_token_refusal(answer, pause_seconds=self._settings.rate_pause_seconds)
-        return read_access_token(answer.document, self._clock)
-
 
 def _read_acceptance(answer: Answer) -> PushAccepted | None:
     """The acceptance, or None unless every sign of it is there."""
@@ -202,12 +139,11 @@ def _read_acceptance(answer: Answer) -> PushAccepted | None:
     code, checkout_id = document.get("ResponseCode"), document.get("CheckoutRequestID")
     if isinstance(code, bool) or not isinstance(code, str | int) or str(code) != "0":
         return None
-    if not isinstance(checkout_id, str) or not _IDENTIFIER.fullmatch(checkout_id):
+    if not is_identifier(checkout_id):
         return None
     merchant_id, message = document.get("MerchantRequestID"), document.get("CustomerMessage")
-    is_sound = isinstance(merchant_id, str) and _IDENTIFIER.fullmatch(merchant_id)
     return PushAccepted(
-        merchant_request_id=str(merchant_id) if is_sound else "",
+        merchant_request_id=merchant_id if is_identifier(merchant_id) else "",
         checkout_request_id=checkout_id,
         customer_message=scrub_text(message) if isinstance(message, str) else "",
     )

@@ -57,7 +57,7 @@ class MpesaError(GatewayError):
 
 
 class MpesaRefused(MpesaError):
-    """Safaricom read the request and refused it: no prompt was sent."""
+    """Safaricom read the request and refused it: no prompt was sent, no money is on its way."""
 
     certain_by_kind = True
     default_customer_message = (
@@ -68,6 +68,10 @@ class MpesaRefused(MpesaError):
 
 class MpesaTokenRefused(MpesaRefused):
     """The access token was not accepted. The client fetches another and tries once more."""
+
+
+class MpesaAlreadyRegistered(MpesaRefused):
+    """Addresses stand for this shortcode already; in production only the portal deletes them."""
 
 
 class MpesaUnavailable(MpesaError):
@@ -81,7 +85,7 @@ class MpesaUnavailable(MpesaError):
 
 
 class MpesaBusy(MpesaError):
-    """Turned away for load, over our rate or over our quota: no prompt was sent."""
+    """Turned away for load, over our rate or over our quota: nothing was done."""
 
     certain_by_kind = True
     default_customer_message = (
@@ -100,7 +104,9 @@ class MpesaPhoneBusy(MpesaError):
 
 
 class MpesaMisconfigured(MpesaError):
-    """Our keys, passkey, shortcode or products are wrong: somebody of ours must act."""
+    """Our keys, passkey, shortcode, initiator or products are wrong or not set: somebody of ours
+    must act.
+    """
 
     certain_by_kind = True
     default_customer_message = (

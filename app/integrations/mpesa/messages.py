@@ -5,37 +5,30 @@ bytes are.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
 from app.integrations.mpesa.errors import scrub_text
+from app.integrations.mpesa.fields import (
+    clean,
+    code_of,
+    find_object,
+    is_result_code,
+    load_message,
+    read_amount_cents,
+    read_identifier,
+    read_moment,
+    read_pairs,
+    read_receipt,
+    read_result_code,
+    text_of,
+)
 from app.integrations.mpesa.result_codes import FINAL_FAILURES, SUCCESS
-from app.integrations.mpesa.strict_json import UnreadableJson, load_strict_json
 from app.ports import PushStatus, Verdict
-from app.utils.clock import EAT
-from app.utils.money import CENTS_PER_SHILLING
 
-_LARGEST_MESSAGE_BYTES = 1_048_576
-_LONGEST_TEXT = 500
-_LARGEST_AMOUNT_SHILLINGS = 100_000_000
-_IDENTIFIER = re.compile(r"[\x21-\x7e]{1,100}")
-_RESULT_CODE = re.compile(r"[A-Za-z0-9_.-]{1,32}")
-_RECEIPT = re.compile(r"[A-Za-z0-9]{6,20}")
-_TIMESTAMP = re.compile(r"[0-9]{14}")
 _MSISDN = re.compile(r"254[17][0-9]{8}")
-_UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
-
-
-class UnreadableMessage(ValueError):
-    """Not a message that we understand; ``reason`` is fit for a log."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +61,16 @@ def read_stk_callback(raw: bytes) -> StkCallback:
     ``ResultDesc``; on success ``CallbackMetadata.Item`` lists names and values, in no promised
     order, and ``Balance`` may come without a value.
     """
-    callback = _object(_object(_load(raw), "Body"), "stkCallback")
+    callback = find_object(find_object(load_message(raw), "Body"), "stkCallback")
     items = _read_items(callback.get("CallbackMetadata"))
     return StkCallback(
-        merchant_request_id=_read_identifier(callback, "MerchantRequestID"),
-        checkout_request_id=_read_identifier(callback, "CheckoutRequestID"),
-        result_code=_read_result_code(callback.get("ResultCode")),
-        result_desc=_clean(callback.get("ResultDesc")),
-        amount_cents=_read_amount_cents(items.get("Amount")),
-        receipt=_read_receipt(items.get("MpesaReceiptNumber")),
-        transaction_time=_read_moment(items.get("TransactionDate")),
+        merchant_request_id=read_identifier(callback, "MerchantRequestID"),
+        checkout_request_id=read_identifier(callback, "CheckoutRequestID"),
+        result_code=read_result_code(callback.get("ResultCode")),
+        result_desc=clean(callback.get("ResultDesc")),
+        amount_cents=read_amount_cents(items.get("Amount")),
+        receipt=read_receipt(items.get("MpesaReceiptNumber")),
+        transaction_time=read_moment(items.get("TransactionDate")),
         msisdn=_read_msisdn(items.get("PhoneNumber")),
     )
 
@@ -92,13 +85,13 @@ def read_stk_query(status: int, document: Any, checkout_request_id: str) -> Push
     """
     if (doubt := _doubt_query(status, document, checkout_request_id)) is not None:
         return PushStatus(Verdict.NONE, None, doubt)
-    code = _text_of(document.get("ResultCode"))
-    desc = _clean(document.get("ResultDesc"))
+    code = text_of(document.get("ResultCode"))
+    desc = clean(document.get("ResultDesc"))
     if code == SUCCESS:
         return PushStatus(Verdict.PAID, code, desc)
     if code in FINAL_FAILURES:
         return PushStatus(Verdict.FAILED, code, desc)
-    known = code if code and _RESULT_CODE.fullmatch(code) else None
+    known = code if is_result_code(code) else None
     return PushStatus(Verdict.NONE, known, desc or "No final result")
 
 
@@ -108,7 +101,7 @@ def _doubt_query(status: int, document: Any, checkout_request_id: str) -> str | 
         return f"HTTP {status} without a readable body"
     if "errorCode" in document or "fault" in document:
         return describe_error(status, document)
-    if status != HTTPStatus.OK or _text_of(document.get("ResponseCode")) != "0":
+    if status != HTTPStatus.OK or text_of(document.get("ResponseCode")) != "0":
         return f"HTTP {status}, the query was not accepted"
     if document.get("CheckoutRequestID") != checkout_request_id:
         return "The answer is about another prompt"
@@ -128,98 +121,16 @@ def read_error(document: Any) -> tuple[str | None, str]:
     if isinstance(fault := document.get("fault"), dict):
         detail = fault.get("detail")
         code = detail.get("errorcode") if isinstance(detail, dict) else None
-        return _code_of(code), _clean(fault.get("faultstring"))
-    return _code_of(document.get("errorCode")), _clean(document.get("errorMessage"))
-
-
-def _load(raw: bytes) -> Any:
-    if len(raw) > _LARGEST_MESSAGE_BYTES:
-        raise UnreadableMessage("longer than any message")
-    try:
-        return load_strict_json(raw, nan_as_null=True)
-    except UnreadableJson as error:
-        raise UnreadableMessage(str(error)) from None
-
-
-def _object(parent: Any, name: str) -> dict[str, Any]:
-    child = parent.get(name) if isinstance(parent, dict) else None
-    if not isinstance(child, dict):
-        raise UnreadableMessage(f"{name} is missing or no object")
-    return child
-
-
-def _read_identifier(callback: dict[str, Any], name: str) -> str:
-    value = callback.get(name)
-    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
-        raise UnreadableMessage(f"{name} is missing or malformed")
-    return value
-
-
-def _read_result_code(value: Any) -> str:
-    code = _text_of(value)
-    if not _RESULT_CODE.fullmatch(code):
-        raise UnreadableMessage("ResultCode is missing or malformed")
-    return code
+        return code_of(code), clean(fault.get("faultstring"))
+    return code_of(document.get("errorCode")), clean(document.get("errorMessage"))
 
 
 def _read_items(metadata: Any) -> dict[str, Any]:
-    """Values by name. A name that comes with two different values has none."""
     listed = metadata.get("Item") if isinstance(metadata, dict) else None
-    items: Iterable[Any] = listed if isinstance(listed, list) else [listed]
-    values: dict[str, Any] = {}
-    for item in items:
-        if isinstance(item, dict) and isinstance(name := item.get("Name"), str):
-            given = item.get("Value")
-            value = given if isinstance(given, str | int | Decimal) else None
-            values[name] = value if values.get(name, value) == value else None
-    return values
-
-
-def _read_amount_cents(value: Any) -> int | None:
-    """Exact cents of a JSON number of shillings. A text is no number; half a cent is no amount."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None
-    if not 0 < value <= _LARGEST_AMOUNT_SHILLINGS:
-        return None
-    cents = int(value * CENTS_PER_SHILLING)
-    return cents if Decimal(cents) / CENTS_PER_SHILLING == value else None
-
-
-def _read_receipt(value: Any) -> str | None:
-    if not isinstance(value, str) or not _RECEIPT.fullmatch(value):
-        return None
-    return value.upper()
-
-
-def _read_moment(value: Any) -> datetime | None:
-    """``20191219102115``, number or text, in Nairobi's time → aware UTC."""
-    text = _text_of(value)
-    if not _TIMESTAMP.fullmatch(text):
-        return None
-    try:
-        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=EAT).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return read_pairs(listed, name="Name", value="Value")
 
 
 def _read_msisdn(value: Any) -> str | None:
     """A whole Kenyan number, or None: a masked or hashed one is of no use."""
-    text = _text_of(value)
+    text = text_of(value)
     return text if _MSISDN.fullmatch(text) else None
-
-
-def _text_of(value: Any) -> str:
-    """A text or an integer as text; anything else as the empty text."""
-    if isinstance(value, str):
-        return value.strip()
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
-
-
-def _code_of(value: Any) -> str | None:
-    code = _text_of(value)
-    return code if re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code) else None
-
-
-def _clean(value: Any) -> str:
-    """A text that any database can store: no control characters, no half of a surrogate pair."""
-    return _UNSTORABLE.sub(" ", value).strip()[:_LONGEST_TEXT] if isinstance(value, str) else ""

@@ -1,6 +1,6 @@
 """Which error an answer of the gateway is, and whether the request was certainly not carried out.
 
-Daraja, M-Pesa Express: one code has many meanings (500.001.1001 has six), so texts are read too. A
+Daraja: one code has many meanings (500.001.1001 has six), so texts are read too. A
 4xx and the few refusals that are named here were not carried out. For every other 5xx, and for
 anything unreadable, nobody promises that.
 """
@@ -16,8 +16,10 @@ from app.integrations.mpesa.errors import (
     MpesaTokenRefused,
     MpesaUnavailable,
     MpesaUncertain,
+    scrub_text,
 )
 from app.integrations.mpesa.exchange import Answer
+from app.integrations.mpesa.fields import text_of
 from app.integrations.mpesa.messages import describe_error, read_error
 
 _TOKEN_CODES = frozenset({"404.001.03", "401.002.01", "401.003.01", "400.003.01", "401.001"})
@@ -26,8 +28,11 @@ _BUSY_TEXTS = ("system is busy", "spike arrest", "quota violation", "rate limit 
 _BUSY_FAULTS = ("policies.ratelimit.",)
 _PHONE_BUSY_TEXT = "unable to lock subscriber"
 _MISCONFIGURED_TEXTS = ("wrong credentials", "merchant does not exist", "no apiproduct match")
-_WRONG_PATH_CODE = "404.001.01"
+_OUR_FIELDS = ("invalid initiator", "invalid securitycredential")
+_WRONG_PATH_CODES = frozenset({"404.001.01", "404.002.01"})
+_REQUEST_IDS = ("CheckoutRequestID", "ConversationID", "OriginatorConversationID")
 _NO_PRODUCT_CODES = frozenset({"401.003.01", "401.001"})
+_TOLD = ("ResponseCode", "ResponseDescription", "ResponseMessage")
 _PHONE_PAUSE_SECONDS = 60
 _LONGEST_PAUSE_SECONDS = 3600
 
@@ -52,16 +57,17 @@ def classify_refusal(answer: Answer, *, pause_seconds: int) -> MpesaError:
 
 def _find_kind(answer: Answer, code: str | None, text: str) -> type[MpesaError]:
     certain = answer.is_refusal or _is_refusal_code(code)
-    names_prompt = answer.document is not None and "CheckoutRequestID" in answer.document
-    if names_prompt and not answer.is_refusal:
-        return MpesaUncertain  # an error beside the id of a prompt contradicts itself
+    names_request = any(name in (answer.document or {}) for name in _REQUEST_IDS)
+    if names_request and not answer.is_refusal:
+        return MpesaUncertain  # an error beside the id of a request contradicts itself
     if is_busy(answer):
         return MpesaBusy
     if code in _TOKEN_CODES or (certain and _mentions(text, _TOKEN_TEXTS)):
         return MpesaTokenRefused
     if _PHONE_BUSY_TEXT in text:
         return MpesaPhoneBusy
-    if code == _WRONG_PATH_CODE or _mentions(text, _MISCONFIGURED_TEXTS):
+    names_ours = certain and _mentions(text, _OUR_FIELDS)
+    if names_ours or code in _WRONG_PATH_CODES or _mentions(text, _MISCONFIGURED_TEXTS):
         return MpesaMisconfigured
     return MpesaRefused if certain else MpesaUncertain
 
@@ -117,7 +123,12 @@ def _mentions(text: str, known: tuple[str, ...]) -> bool:
 
 def _describe(answer: Answer) -> str:
     line = describe_error(answer.status, answer.document)
-    return f"{line}: {answer.trouble}" if answer.trouble else line
+    if answer.trouble:
+        return f"{line}: {answer.trouble}"
+    if answer.document is None or answer.holds_error:
+        return line
+    told = (answer.document.get(name) for name in _TOLD)
+    return scrub_text(": ".join([line, *filter(None, map(text_of, told))]))
 
 
 def _is_refusal_code(code: str | None) -> bool:

@@ -48,3 +48,36 @@ class MpesaSettings:
     def url(self, path: str) -> str:
         """The address of one of Safaricom's resources."""
         return self.base_url.rstrip("/") + path
+
+
+@dataclass(frozen=True, slots=True)
+class Initiator:
+    """The operator in whose name we ask, and the certificate that its password is encrypted for."""
+
+    name: str
+    password: str = field(repr=False)
+    certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantSettings:
+    """What was agreed with Safaricom beyond M-Pesa Express; None and False are for what was not.
+
+    ``c2b_shortcode`` is what customers type, a paybill or a till.
+    """
+
+    c2b_shortcode: str
+    c2b_version: str = "v2"
+    initiator: Initiator | None = None
+    b2c_shortcode: str | None = None
+    may_pull: bool = False
+    may_simulate: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse, with ValueError, what can only end in refusals by Safaricom."""
+        for name in ("c2b_shortcode", "b2c_shortcode"):
+            number = getattr(self, name)
+            if number is not None and not _SHORTCODE.fullmatch(number):
+                raise ValueError(f"{name} must be 5 to 7 digits, the first no zero")
+        if self.c2b_version not in {"v1", "v2"}:
+            raise ValueError("c2b_version must be v1 or v2")

@@ -5,6 +5,14 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from app.services.audit.apart import (
+    find_forgotten_refunds,
+    find_forgotten_unmatched_money,
+    find_receipts_beside_their_payment,
+    find_refunds_beside_the_ledger,
+    find_refunds_beyond_their_money,
+    find_unmatched_beside_the_ledger,
+)
 from app.services.audit.finding import Finding
 from app.services.audit.money import (
     find_forgotten_money,
@@ -24,13 +32,13 @@ __all__ = ["INVARIANTS", "AuditLimits", "Finding", "audit"]
 
 
 INVARIANTS = {
-    "I1": "every ledger event adds up to zero, and the payments that succeeded equal the ledger",
+    "I1": "every ledger event adds up to zero, and payments less refunds equal the ledger",
     "I2": "no receipt counts twice",
     "I3": "on_hand >= reserved >= 0, and reserved equals the active reservations",
     "I4": "stock movements add up to what is on hand and reserved",
     "I5": "an order is paid only if its ledger covers it",
-    "I6": "no expired or cancelled order has money without a task for a person",
-    "I7": "no payment stays open beyond its deadline without a task",
+    "I6": "no money is owed, or without an order, without a task for a person",
+    "I7": "no payment or refund stays open beyond its deadline without a task",
     "I8": "no message waits in the inbox for over a minute without a person being told",
 }
 
@@ -41,13 +49,19 @@ def audit(session: Session, now: datetime, limits: AuditLimits | None = None) ->
     checks: list[Callable[[], Iterator[Finding]]] = [
         lambda: find_unbalanced_events(session),
         lambda: find_payments_beside_the_ledger(session),
+        lambda: find_refunds_beside_the_ledger(session),
+        lambda: find_refunds_beyond_their_money(session),
+        lambda: find_unmatched_beside_the_ledger(session),
         lambda: find_receipts_counted_twice(session),
+        lambda: find_receipts_beside_their_payment(session),
         lambda: find_wrong_reservations(session),
         lambda: find_wrong_movements(session),
         lambda: find_uncovered_orders(session),
         lambda: find_unbalanced_goods(session),
         lambda: find_forgotten_money(session),
+        lambda: find_forgotten_unmatched_money(session),
         lambda: find_forgotten_payments(session, now, limits),
+        lambda: find_forgotten_refunds(session, now, limits),
         lambda: find_forgotten_messages(session, now, limits),
     ]
     return [finding for check in checks for finding in check()]

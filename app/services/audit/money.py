@@ -25,7 +25,7 @@ _MONEY_STATES = (PaymentState.SUCCEEDED, PaymentState.REFUNDED)
 _PAID_STATES = (OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
 
 
-_TELLS_OF_MONEY = (TaskKind.LATE_MONEY, TaskKind.DOUBLE_PAYMENT)
+_TELLS_OF_MONEY = (TaskKind.LATE_MONEY, TaskKind.DOUBLE_PAYMENT, TaskKind.OVER_PAYMENT)
 """The tasks that tell a person of money which is to go back."""
 
 
@@ -105,21 +105,34 @@ def find_uncovered_orders(session: Session) -> Iterator[Finding]:
             func.sum(
                 case((LedgerEntry.account == Account.SALES, -LedgerEntry.amount_cents), else_=0)
             ).label("sales"),
+            func.sum(
+                case((LedgerEntry.account == Account.REFUNDS, LedgerEntry.amount_cents), else_=0)
+            ).label("refunds"),
         )
         .group_by(LedgerEntry.order_id)
         .subquery()
     )
     mpesa, sales = func.coalesce(sold.c.mpesa, 0), func.coalesce(sold.c.sales, 0)
+    refunds = func.coalesce(sold.c.refunds, 0)
+    is_refunded = Order.status == OrderStatus.REFUNDED
     is_paid = Order.status.in_(_PAID_STATES)
     for row in session.execute(
         select(
-            Order.id, Order.status, Order.total_cents, mpesa.label("mpesa"), sales.label("sales")
+            Order.id,
+            Order.status,
+            Order.total_cents,
+            mpesa.label("mpesa"),
+            sales.label("sales"),
+            refunds.label("refunds"),
         )
         .outerjoin(sold, sold.c.order_id == Order.id)
         .where(
             or_(
-                and_(is_paid, or_(mpesa < Order.total_cents, sales != Order.total_cents)),
-                and_(~is_paid, Order.status != OrderStatus.REFUNDED, sales != 0),
+                and_(is_paid, mpesa + refunds < Order.total_cents),
+                and_(is_paid | is_refunded, sales != Order.total_cents),
+                and_(is_paid, refunds >= Order.total_cents),
+                and_(is_refunded, refunds != Order.total_cents),
+                and_(~is_paid, ~is_refunded, or_(sales != 0, refunds != 0)),
             )
         )
         .order_by(Order.id)
@@ -128,7 +141,8 @@ def find_uncovered_orders(session: Session) -> Iterator[Finding]:
             "I5",
             f"order {row.id}",
             f"is {row.status} with a total of {row.total_cents} cents, but its ledger shows"
-            f" {row.mpesa} received and {row.sales} sold",
+            f" {row.mpesa} received and {row.sales} sold"
+            + (f", of which {row.refunds} were given back" if row.refunds else ""),
         )
 
 

@@ -9,7 +9,7 @@ from app.errors import Conflict, NotFound
 from app.models import OrderStatus
 from app.security import current_actor
 from app.services.basket import fill_from_order
-from app.services.move_order import cancel_order
+from app.services.end_order import cancel_order
 from app.services.own_orders import find_own_order, list_own_orders, read_story
 from app.web.buying.blueprint import buying
 from app.web.buying.pay_news import NextStep, news_of

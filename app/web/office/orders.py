@@ -14,7 +14,8 @@ from app.policies import Role
 from app.schemas.base import PlainText, Schema
 from app.schemas.order import FulfilSchema
 from app.security import current_actor
-from app.services.move_order import cancel_order, fulfil_order
+from app.services.end_order import cancel_order
+from app.services.move_order import fulfil_order
 from app.services.pages import Page
 from app.services.shop_orders import (
     ShopOrder,

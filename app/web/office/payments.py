@@ -25,6 +25,7 @@ from app.web.office.raw import readable
 from app.web.office.words import (
     ACCOUNT_WORDS,
     BOOKING_WORDS,
+    KIND_WORDS,
     MESSAGE_WORDS,
     PAYMENT_WORDS,
     SOURCE_WORDS,
@@ -47,6 +48,7 @@ _WORDS: dict[str, Any] = {
     "message_words": MESSAGE_WORDS,
     "account_words": ACCOUNT_WORDS,
     "booking_words": BOOKING_WORDS,
+    "kind_words": KIND_WORDS,
 }
 _MOMENT = timedelta(microseconds=1)
 

@@ -7,6 +7,7 @@ from app.models import (
     LedgerEventKind,
     MovementKind,
     OrderStatus,
+    PaymentKind,
     PaymentState,
     PaymentStatus,
     TaskKind,
@@ -62,6 +63,11 @@ PAYMENT_WORDS: dict[str, Word] = {
     PaymentState.REFUNDED: Word(mark("Paid back"), "plain"),
 }
 
+KIND_WORDS: dict[str, str] = {
+    PaymentKind.STK_PUSH: mark("Prompt on the phone (M-Pesa Express)"),
+    PaymentKind.PAYBILL: mark("Paid by the customer to our M-Pesa number"),
+}
+
 SOURCE_WORDS: dict[str, str] = {
     "request": mark("The buyer asked"),
     "push": mark("Prompt sent"),
@@ -69,12 +75,21 @@ SOURCE_WORDS: dict[str, str] = {
     "query": mark("M-Pesa was asked"),
     "reconciler": mark("The regular check"),
     "review": mark("Held for a person"),
+    "c2b": mark("M-Pesa confirmed it"),
+    "pull": mark("Found in M-Pesa's list"),
+    "status": mark("M-Pesa was asked about its receipt"),
+    "statement": mark("Found on the statement"),
+    "person": mark("A person decided"),
+    "refund": mark("Paid back"),
 }
 """Where a step of a payment came from."""
 
 MESSAGE_WORDS: dict[str, str] = {
     "stk_callback": mark("At the secret address of this payment"),
     "unsigned_callback": mark("At the open address, where it proves nothing"),
+    "c2b_confirmation": mark("At the address for paybill payments"),
+    "api_result": mark("At the secret address of a request"),
+    "queue_timeout": mark("At the address for requests that M-Pesa gave up"),
 }
 
 ACCOUNT_WORDS: dict[str, str] = {
@@ -83,12 +98,20 @@ ACCOUNT_WORDS: dict[str, str] = {
     Account.SALES: mark("Sales"),
     Account.ROUNDING: mark("Rounding to whole shillings"),
     Account.REFUNDS_DUE: mark("Owed to the customer in money"),
+    Account.REFUNDS: mark("Sales that were paid back"),
+    Account.UNMATCHED: mark("Held for nobody knows whom"),
+    Account.OUTSIDE: mark("No business of the shop"),
 }
 
 BOOKING_WORDS: dict[str, str] = {
     LedgerEventKind.PAYMENT: mark("Payment"),
     LedgerEventKind.SALE: mark("Sale"),
     LedgerEventKind.REFUND: mark("Paid back"),
+    LedgerEventKind.UNMATCHED: mark("Came without an order"),
+    LedgerEventKind.MATCHED: mark("Its order was found"),
+    LedgerEventKind.DISMISSED: mark("Dismissed"),
+    LedgerEventKind.SET_ASIDE: mark("Set aside to be paid back"),
+    LedgerEventKind.RECLAIM: mark("Used after all"),
 }
 
 MOVEMENT_WORDS: dict[str, str] = {
@@ -129,6 +152,15 @@ TASK_KIND_WORDS: dict[str, str] = {
     TaskKind.RECEIPT_CONFLICT: mark("One receipt, two payments"),
     TaskKind.MPESA_CONFIGURATION: mark("M-Pesa settings"),
     TaskKind.STUCK_MESSAGE: mark("A message that is stuck"),
+    TaskKind.OVER_PAYMENT: mark("Paid too much"),
+    TaskKind.UNMATCHED_MONEY: mark("Money without an order"),
+    TaskKind.PAYMENT_CLAIM: mark("A customer says: I have paid"),
+    TaskKind.REFUND_APPROVAL: mark("A refund to approve"),
+    TaskKind.REFUND_FAILED: mark("A refund that failed"),
+    TaskKind.UNKNOWN_REFUND: mark("No answer about a refund"),
+    TaskKind.STATEMENT_DIFFERENCE: mark("M-Pesa's books differ"),
+    TaskKind.BROKEN_INVARIANT: mark("The books do not add up"),
+    TaskKind.WEBHOOK_FAILING: mark("A webhook that fails"),
 }
 
 TASK_WORDS: dict[str, Word] = {

@@ -1,0 +1,143 @@
+"""Money that nobody knows the order of: kept in the books until a person, or later news, finds it.
+
+The caller of what ends it has locked the order (if there is one), then the receipt.
+"""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.models import (
+    MpesaReceipt,
+    Order,
+    Payment,
+    PaymentKind,
+    PaymentState,
+    ReceiptState,
+    Task,
+    TaskKind,
+)
+from app.services.find_account import suggest_orders
+from app.services.ledger import book_dismissed, book_unmatched
+from app.services.receipts import ReceiptFacts, match_receipt, register_receipt
+from app.services.records import Matter, file_task, record_payment_event, solve_tasks
+from app.services.settle_payment import PAID_MESSAGE
+from app.services.use_money import use_money
+from app.utils.money import cents_to_wire
+from app.utils.phone import normalise_msisdn
+
+
+def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool:
+    """Book money of which nobody knows what it is for; False if the receipt is there by now."""
+    if not register_receipt(session, facts, now, payment_id=None, state=ReceiptState.UNMATCHED):
+        return False
+    book_unmatched(session, session.get_one(MpesaReceipt, facts.receipt), now)
+    amount = f"KES {cents_to_wire(facts.amount_cents)}"
+    file_task(
+        session,
+        Matter(
+            kind=TaskKind.UNMATCHED_MONEY,
+            title=f"{amount} came without an order (receipt {facts.receipt})",
+            description=_describe_unmatched(session, facts, now),
+            dedupe_key=f"{TaskKind.UNMATCHED_MONEY}:{facts.receipt}",
+        ),
+        now,
+        receipt=facts.receipt,
+    )
+    session.flush()
+    return True
+
+
+def attach_money(
+    session: Session, row: MpesaReceipt, order: Order, now: datetime, *, actor_id: int | None = None
+) -> Payment:
+    """The money belongs to this order, and is used for it."""
+    _require_unmatched(row)
+    payment = record_paybill_payment(session, order, _facts_of(row), now)
+    match_receipt(session, row, payment, now, actor_id=actor_id)
+    use_money(session, order, payment, now)
+    session.flush()
+    return payment
+
+
+def dismiss_money(
+    session: Session, row: MpesaReceipt, reason: str, now: datetime, *, actor_id: int
+) -> None:
+    """A person found that the money is no business of the shop: it leaves the shop's debts."""
+    _require_unmatched(row)
+    row.state = ReceiptState.DISMISSED
+    book_dismissed(session, row, now)
+    mine = (Task.receipt == row.receipt) & (Task.kind == TaskKind.UNMATCHED_MONEY)
+    solve_tasks(session, mine, "dismissed", reason, now, actor_id=actor_id)
+    session.flush()
+
+
+def record_paybill_payment(
+    session: Session, order: Order, facts: ReceiptFacts, now: datetime
+) -> Payment:
+    """Put money that came by itself on record as a payment of this order, whose books follow."""
+    payment = Payment(
+        order_id=order.id,
+        user_id=order.user_id,
+        kind=PaymentKind.PAYBILL,
+        status=PaymentState.SUCCEEDED,
+        amount_cents=facts.amount_cents,
+        msisdn=_whole_msisdn(facts.payer_phone),
+        mpesa_receipt=facts.receipt,
+        amount_verified=True,
+        result_code="0",
+        customer_message=PAID_MESSAGE,
+        created_at=now,
+        updated_at=now,
+        finished_at=now,
+    )
+    session.add(payment)
+    session.flush()
+    record_payment_event(
+        session,
+        payment.id,
+        from_status=None,
+        to_status=PaymentState.SUCCEEDED,
+        source=facts.source,
+        now=now,
+        detail=facts.receipt,
+    )
+    session.flush()
+    return payment
+
+
+def _require_unmatched(row: MpesaReceipt) -> None:
+    if row.state != ReceiptState.UNMATCHED:
+        raise RuntimeError(f"Receipt {row.receipt} is {row.state}, not unmatched.")
+
+
+def _whole_msisdn(shown: str | None) -> str | None:
+    try:
+        return normalise_msisdn(shown or "")
+    except ValueError:
+        return None
+
+
+def _describe_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> str:
+    typed = f"typed {facts.bill_reference!r} as account" if facts.bill_reference else "named none"
+    found = suggest_orders(
+        session, facts.bill_reference, facts.amount_cents, facts.payer_phone, now
+    )
+    meant = ", ".join(one.number for one in found)
+    guess = f" It may be meant for {meant}." if meant else ""
+    return (
+        f"The payer {typed}, and no order has that number.{guess} The money is in the books."
+        " Attach it to its order, send it back, or dismiss it if it is no business of the shop."
+    )
+
+
+def _facts_of(row: MpesaReceipt) -> ReceiptFacts:
+    return ReceiptFacts(
+        receipt=row.receipt,
+        amount_cents=row.amount_cents,
+        source=row.source,
+        bill_reference=row.bill_reference,
+        transacted_at=row.transacted_at,
+        payer_phone=row.payer_phone,
+        payer_name=row.payer_name,
+    )
