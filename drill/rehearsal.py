@@ -213,7 +213,7 @@ class Rehearsal:
             held=_sum(one.cents for one in comparison.held),
             disputed=_sum(one.cents for one in comparison.disputed),
             owed=findings.owed,
-            checks=[*findings.checks, *self._check_drill(crowd, fate)],
+            checks=[*findings.checks, *self._check_drill(notes, crowd, fate)],
             settle_p50_seconds=_quantile(waits, 50),
             settle_p99_seconds=_quantile(waits, 99),
             payments_a_second=times.payments_a_second,
@@ -223,8 +223,10 @@ class Rehearsal:
             refusals=notes.refusals,
         )
 
-    def _check_drill(self, crowd: Crowd, fate: Fate) -> list[Check]:
-        """That the drill itself did what it meant to do, and nothing died but what it killed."""
+    def _check_drill(self, notes: Notes, crowd: Crowd, fate: Fate) -> list[Check]:
+        """That the shop called nothing its own fault, nothing died but what was killed, and the
+        drill did what it meant to do.
+        """
         deaths = [
             Row(one.name, f"ended with {one.exit_code}: {one.last_words}")
             for one in self._stage.supervisor.deaths
@@ -232,6 +234,7 @@ class Rehearsal:
         broken = [Row("story", trace) for trace in crowd.broken]
         failed = [Row("disturbance", trace) for trace in fate.failed]
         return [
+            Check("answers of 500", notes.refusals["internal"]),
             Check("processes that died unkilled", len(deaths), deaths),
             Check("stories that broke off", len(broken), broken),
             Check("disturbances that failed", len(failed), failed),

@@ -32,6 +32,7 @@ ZEROS = (
     "orders made twice",
     "phones rung too often",
     "audit findings",
+    "answers of 500",
     "processes that died unkilled",
     "stories that broke off",
     "disturbances that failed",
