@@ -32,6 +32,7 @@ SECTIONS = (
     Section("/office/payments", mark("Payments"), "money"),
     Section("/office/users", mark("Users"), "people"),
     Section("/office/tasks", mark("Tasks"), "task"),
+    Section("/office/webhooks", mark("Webhooks"), "hook"),
 )
 
 
