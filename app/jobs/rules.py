@@ -4,6 +4,7 @@ from app.config import Config
 from app.services.pictures import PictureRules
 from app.services.place_order import OrderRules
 from app.services.request_payment import PaymentRules
+from app.services.statements import Numbers
 
 
 def order_rules(config: Config) -> OrderRules:
@@ -25,3 +26,10 @@ def payment_rules(config: Config) -> PaymentRules:
 
 def picture_rules(config: Config) -> PictureRules:
     return PictureRules(per_day=config.pictures_per_day)
+
+
+def mpesa_numbers(config: Config) -> Numbers:
+    paid = {config.mpesa_shortcode, config.mpesa_c2b_shortcode, config.mpesa_till}
+    return Numbers(
+        paid=frozenset(number for number in paid if number), payout=config.mpesa_b2c_shortcode
+    )
