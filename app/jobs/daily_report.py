@@ -1,7 +1,5 @@
 """Yesterday's payments and refunds beside M-Pesa's books, each morning."""
 
-from datetime import timedelta
-
 import structlog
 
 from app.jobs.rules import mpesa_numbers
@@ -10,12 +8,12 @@ from app.jobs.work import Work
 from app.services.paces import move_pace
 from app.services.reconciliation import (
     Report,
-    day_span,
     file_differences,
     reconcile,
     tell_admins,
+    yesterday_span,
 )
-from app.utils.clock import EAT, next_hour_in_nairobi
+from app.utils.clock import next_hour_in_nairobi
 
 REPORT_PACE = "daily_report"
 HOUR = 7
@@ -35,16 +33,16 @@ def report_when_due(work: Work) -> None:
 def report_yesterday(work: Work) -> Report:
     """Compare yesterday, file what does not match, and tell the administrators once."""
     now = work.now()
-    yesterday = now.astimezone(EAT).date() - timedelta(days=1)
+    yesterday = yesterday_span(now)
     with work.database.reading() as session:
-        report = reconcile(session, day_span(yesterday), mpesa_numbers(work.config), now)
+        report = reconcile(session, yesterday, mpesa_numbers(work.config), now)
     with work.database.transaction() as session:
         filed = file_differences(session, report, now)
         told = tell_admins(session, report, now)
         move_pace(session, REPORT_PACE, next_hour_in_nairobi(now, HOUR), now)
     log.info(
         "day_reconciled",
-        day=str(yesterday),
+        since=yesterday.since,
         is_clean=report.is_clean,
         matched=report.payments.matched.count,
         filed=filed,

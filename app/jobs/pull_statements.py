@@ -26,6 +26,7 @@ from app.services.statements import (
     end_import,
     kind_of_pulled,
     pulled_until,
+    receipt_in,
     shop_began,
 )
 from app.services.statements.doubts import (
@@ -81,6 +82,17 @@ def pull_when_due(work: Work) -> None:
 def _keep_lease(work: Work) -> None:
     with work.database.transaction() as session:
         move_pace(session, PULL_PACE, work.now() + timedelta(seconds=LEASE_SECONDS), work.now())
+
+
+def register_for_list(work: Work, msisdn: str) -> None:
+    """Ask Safaricom to keep a list of the shortcode's payments; that it does already is fine.
+
+    It wants an address of ours as well. Should it post payments there, they are notices like those
+    of the menu. Raises GatewayError.
+    """
+    config = work.config
+    address = f"{config.public_url}/api/pay/c2b/confirm/{config.mpesa_c2b_secret}"
+    work.ports.merchant.register_pull(msisdn, address)
 
 
 def pull_statements(
@@ -182,15 +194,19 @@ def _end(work: Work, import_id: int, window: Window) -> None:
 
 
 def _line_of(row: PulledRow, span: Span) -> BookLine:
-    kind = kind_of_pulled(row.kind)
+    """The undoing of a payment names that as its reference."""
+    kind = kind_of_pulled(row.kind) if row.amount_cents > 0 else LineKind.REVERSAL
     is_in = kind is LineKind.PAYMENT
+    reference = row.bill_reference or None
+    is_undoing = kind is LineKind.REVERSAL
     return BookLine(
         receipt=row.receipt,
         kind=kind,
-        amount_cents=row.amount_cents if is_in else -row.amount_cents,
+        amount_cents=row.amount_cents if is_in else -abs(row.amount_cents),
         transacted_at=_moment_of(row, span),
         details=row.kind,
-        bill_reference=row.bill_reference or None,
+        linked_receipt=receipt_in(reference) if is_undoing else None,
+        bill_reference=None if is_undoing else reference,
         other_party=" - ".join(part for part in (row.msisdn, row.sender) if part)[:120] or None,
         payer_phone=row.msisdn or None,
         payer_name=row.sender or None,

@@ -21,6 +21,11 @@ def day_span(first: date, last: date | None = None) -> Span:
     return Span(since, datetime.combine(last or first, time(), EAT) + timedelta(days=1))
 
 
+def yesterday_span(now: datetime) -> Span:
+    """The day before this one, in Nairobi."""
+    return day_span(now.astimezone(EAT).date() - timedelta(days=1))
+
+
 def reconcile(session: Session, span: Span, numbers: Numbers, now: datetime) -> Report:
     """Compare one period as the two books stand now. Changes nothing.
 

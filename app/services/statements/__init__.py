@@ -2,7 +2,7 @@
 money that stands in them.
 """
 
-from app.services.statements.details import kind_of, kind_of_pulled
+from app.services.statements.details import kind_of, kind_of_pulled, receipt_in
 from app.services.statements.file import StatementFile
 from app.services.statements.imports import (
     LATE_ROWS,
@@ -41,6 +41,7 @@ __all__ = [
     "kind_of_pulled",
     "lines_to_receive",
     "pulled_until",
+    "receipt_in",
     "require_ours",
     "shop_began",
     "span_of",

@@ -21,6 +21,7 @@ _PARTY = re.compile(
     re.IGNORECASE,
 )
 _ACCOUNT = re.compile(r"\bAcc\.\s*(?P<account>.*?)(?:\s+via\s+.*)?$", re.IGNORECASE)
+_RECEIPT = re.compile(r"[A-Z0-9]{6,20}")
 _CONVERSATION = re.compile(
     r"\boriginal conversation id is\s+(?P<id>[A-Za-z0-9_.-]{4,100}?)\.?(?:\s|$)", re.IGNORECASE
 )
@@ -86,3 +87,9 @@ def conversation_of(details: str) -> str | None:
     """The conversation of the request that sent a payout, where the details name it."""
     found = _CONVERSATION.search(details)
     return found["id"] if found is not None else None
+
+
+def receipt_in(text: str | None) -> str | None:
+    """A receipt in capitals, where the text is one and nothing else."""
+    bare = (text or "").strip().removeprefix("'").upper()
+    return bare if _RECEIPT.fullmatch(bare) else None

@@ -17,6 +17,7 @@ from app.services.statements.details import (
     conversation_of,
     kind_of,
     party_of,
+    receipt_in,
 )
 from app.services.statements.lines import BookLine, LineFault, PassedOver
 from app.services.statements.preamble import Preamble
@@ -30,7 +31,6 @@ Entry = BookLine | LineFault | PassedOver
 _MARK = "\ufeff"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"%PDF")
 _WIDE_TEXT = (b"\xff\xfe", b"\xfe\xff")
-_RECEIPT = re.compile(r"[A-Z0-9]{6,20}")
 _USUAL_RECEIPT = re.compile(r"[A-Z0-9]{10}")
 _UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 _SHILLINGS = frozenset({"", "KES", "KSH", "KSHS"})
@@ -165,8 +165,8 @@ def _decode(raw: bytes, *, is_first: bool) -> str:
 
 
 def _read_movement(number: int, cells: dict[str, str], order: DayOrder, now: datetime) -> Entry:
-    receipt = cells["receipt"].removeprefix("'").strip().upper()
-    if not _RECEIPT.fullmatch(receipt):
+    receipt = receipt_in(cells["receipt"])
+    if receipt is None:
         return LineFault(number, "It has no receipt.")
     try:
         if not _is_completed(cells):
@@ -219,7 +219,6 @@ def _line_of(
     details, other = cells.get("details", ""), cells.get("other_party", "")
     kind = kind_of(details, cells.get("reason", ""), amount_cents)
     party = party_of(other, details)
-    linked = cells.get("linked", "").upper()
     account = cells.get("account") or account_of(details)
     return BookLine(
         number=number,
@@ -228,7 +227,7 @@ def _line_of(
         amount_cents=amount_cents,
         transacted_at=moment,
         details=_clean(details, _LONGEST_DETAILS),
-        linked_receipt=linked if _RECEIPT.fullmatch(linked) else None,
+        linked_receipt=receipt_in(cells.get("linked")),
         bill_reference=_clean(account, _LONGEST_REFERENCE) or None,
         other_party=_clean(other, _LONGEST_PARTY) or None,
         payer_phone=_clean(party.number or "", _LONGEST_PHONE) or None,

@@ -72,6 +72,11 @@ class Tally:
     kinds: Counter[LineKind] = field(default_factory=Counter)
     faults: list[LineFault] = field(default_factory=list)
 
+    @property
+    def payments(self) -> int:
+        """Those that somebody paid us."""
+        return self.kinds[LineKind.PAYMENT]
+
     def refuse(self, fault: LineFault) -> None:
         self.unreadable += 1
         if len(self.faults) < MOST_LISTED:
