@@ -121,6 +121,7 @@ class Config:
     mpesa_till: str | None
     mpesa_connect_timeout_seconds: float
     mpesa_read_timeout_seconds: float
+    mpesa_outage_pause_seconds: float
     mpesa_max_amount_shillings: int
     mpesa_query_schedule_seconds: tuple[float, ...]
     mpesa_queries_per_second: float
@@ -352,6 +353,7 @@ def _read(read: _Reader) -> Config:
         mpesa_till=till,
         mpesa_connect_timeout_seconds=read.number("MPESA_CONNECT_TIMEOUT_SECONDS", 3, minimum=0.05),
         mpesa_read_timeout_seconds=read.number("MPESA_READ_TIMEOUT_SECONDS", 10, minimum=0.05),
+        mpesa_outage_pause_seconds=read.number("MPESA_OUTAGE_PAUSE_SECONDS", 30, minimum=0.05),
         mpesa_max_amount_shillings=read.whole("MPESA_MAX_AMOUNT_SHILLINGS", 250_000, minimum=1),
         mpesa_query_schedule_seconds=read.numbers(
             "MPESA_QUERY_SCHEDULE_SECONDS", "30,45,60,90,120,180,300,900"

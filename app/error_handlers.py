@@ -137,9 +137,10 @@ def _on_database_error(error: DBAPIError | PoolTimeout) -> Response:
     """A database that is busy, restarting or out of reach is a 503; the rest is a bug."""
     if not _is_passing(error):
         return _on_bug(error)
+    again = " What is sent again with the same Idempotency-Key is done once."
     refusal = Unavailable(
-        "The shop is busy or its database is restarting. Nothing was changed that you were not"
-        " told of. Try again in a moment.",
+        "The shop is busy or its database is restarting. Try again in a moment."
+        + (again if wants_problem() else ""),
         code="database_unavailable",
         retry_after_seconds=_RETRY_SECONDS,
     )

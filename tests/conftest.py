@@ -40,7 +40,7 @@ _NO_WORLD = {"gateway": FakeGateway(), "doorbell": FakeDoorbell()}
 
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest, so that no worker is left with it at the end."""
-    items.sort(key=lambda item: not {"e2e", "browser"} & set(item.path.parts))
+    items.sort(key=lambda item: not {"e2e", "browser", "drill"} & set(item.path.parts[-2:]))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -106,6 +106,7 @@ def test_sqlite_is_told_what_it_must_know(database, database_kind):
     assert told == ["wal", 2, 1, 10_000]
 
 
+@pytest.mark.fault("F39")
 def test_postgresql_gives_up_on_what_takes_too_long(database, database_kind):
     if database_kind == "sqlite":
         pytest.skip("about PostgreSQL alone")
@@ -116,6 +117,7 @@ def test_postgresql_gives_up_on_what_takes_too_long(database, database_kind):
     assert told == ["10s", "5s", "15s"]
 
 
+@pytest.mark.fault("F38")
 def test_a_pool_that_is_empty_says_so_in_time(database_url, database_kind):
     if database_kind == "sqlite":
         pytest.skip("SQLite opens its own file as often as it is asked")

@@ -69,6 +69,7 @@ def build_mpesa_settings(config: Config) -> "MpesaSettings":
         till=config.mpesa_till,
         connect_timeout_seconds=config.mpesa_connect_timeout_seconds,
         read_timeout_seconds=config.mpesa_read_timeout_seconds,
+        breaker_pause_seconds=config.mpesa_outage_pause_seconds,
     )
 
 

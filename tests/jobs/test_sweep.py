@@ -29,6 +29,7 @@ def shop(database):
     return lapsed, due_payment, told_payment
 
 
+@pytest.mark.fault("F26", "F52")
 def test_one_sweep_does_all_that_is_due_and_the_next_one_nothing(
     work, database, clock, gateway, shop
 ):
