@@ -13,6 +13,7 @@ help:
 	@echo 'make test     install what is needed, then run every test (PYTEST_ARGS="-k orders" for some)'
 	@echo 'make drill    the real shop against a failing M-Pesa, and the books compared (DRILL_ARGS="--payments 500")'
 	@echo 'make check    formatting, lint, types, import rules, then every test with coverage'
+	@echo 'make reliability   run the tests of every named fault and write docs/reliability.md'
 	@echo 'make screenshots   take the pictures of docs/screenshots anew (needs Chromium)'
 	@echo 'make format   format the code and mend what the linter can mend'
 	@echo 'make lock     pin the requirements anew'
@@ -33,6 +34,9 @@ check: $(V)/.dev-installed $(V)/.browser-found
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto $(XDIST) --cov --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+
+reliability: $(V)/.dev-installed
+	@exec $(BIN)/python -m tests.faults --write
 
 screenshots: $(V)/.dev-installed $(V)/.browser-found
 	@exec $(BIN)/python -m tests.browser.screenshots

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
-OWN_SHOPS = {"test_crashes", "test_first_payment", "test_processes"}
+OWN_SHOPS = {"test_crashes", "test_first_payment", "test_processes", "test_restarts"}
 """The files of tests/e2e that need no story."""
 
 
