@@ -18,7 +18,14 @@ from app.models import Base
 from app.ports import Ports
 from app.utils.limiter import _EXTENSION as LIMITS
 from tests.factories import CHEAP_HASH
-from tests.fakes import FakeClock, FakeDoorbell, FakeFiles, FakeGateway, shrink_here
+from tests.fakes import (
+    FakeClock,
+    FakeDoorbell,
+    FakeFiles,
+    FakeGateway,
+    FakeMerchant,
+    shrink_here,
+)
 from tests.postgres import create_database, start_postgres, stop_postgres
 
 DATABASES = ("sqlite", "postgresql")
@@ -144,6 +151,11 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
+def merchant() -> FakeMerchant:
+    return FakeMerchant()
+
+
+@pytest.fixture
 def doorbell() -> FakeDoorbell:
     return FakeDoorbell()
 
@@ -171,10 +183,11 @@ def config(database_url, tmp_path) -> Config:
 
 
 @pytest.fixture
-def ports(clock, gateway, doorbell, files) -> Ports:
+def ports(clock, gateway, merchant, doorbell, files) -> Ports:
     return Ports(
         clock=clock,
         gateway=gateway,
+        merchant=merchant,
         doorbell=doorbell,
         files=files,
         shrink_picture=shrink_here,

@@ -11,9 +11,11 @@ from app.utils.money import CENTS_PER_SHILLING
 _LONGEST = 40
 """No amount and no moment is written with so many characters."""
 
-_CURRENCY = re.compile(r"^(?:kes|kshs?)\b\.?\s*|\s*(?:kes|kshs?|/[-=])$", re.IGNORECASE)
+_CURRENCY = re.compile(r"^(?:kes|kshs?)(?![a-z])\.?\s*|\s*(?:kes|kshs?|/[-=])$", re.IGNORECASE)
 _SPACED_THOUSANDS = re.compile(r"(?<=[0-9])[ \u00a0\u202f'\u2019](?=[0-9]{3}(?![0-9]))")
-_WITH_POINT = re.compile(r"(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.(?P<rest>[0-9]{1,2})0*)?")
+_WITH_POINT = re.compile(
+    r"(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.(?![0-9]{3}$)(?P<rest>[0-9]{1,2})0*)?"
+)
 _WITH_COMMA = re.compile(r"(?P<whole>[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+),(?P<rest>[0-9]{1,2})")
 _TIME = (
     r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.[0-9]{1,6})?)?"
