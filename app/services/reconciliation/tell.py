@@ -41,20 +41,20 @@ def tell_admins(session: Session, report: Report, now: datetime) -> int:
 def describe(report: Report) -> str:
     """What is not clean, in sentences."""
     told = []
-    for side, what in ((report.payments, "payments"), (report.refunds, "refunds")):
+    for side, what in ((report.payments, "Payments"), (report.refunds, "Refunds")):
         for group, how in (
-            (side.missing_here, "are on M-Pesa's books and not on ours"),
-            (side.missing_there, "are on our books and not on M-Pesa's"),
-            (side.different, "have two amounts"),
+            (side.missing_here, "on M-Pesa's books and not on ours"),
+            (side.missing_there, "on our books and not on M-Pesa's"),
+            (side.different, "with two amounts"),
         ):
             if group.count:
-                told.append(f"{group.count} {what} {how}.")
+                told.append(f"{what} {how}: {group.count}.")
     if report.unreadable:
-        told.append(f"{report.unreadable} lines could not be read.")
+        told.append(f"Lines that could not be read: {report.unreadable}.")
     if report.gaps:
         told.append("A part of the time is not covered by any book of M-Pesa's.")
     if report.refunds.not_covered.count:
-        told.append(f"{report.refunds.not_covered.count} refunds could not be compared.")
+        told.append(f"Refunds that could not be compared: {report.refunds.not_covered.count}.")
     return " ".join(told) or "Everything matches."
 
 

@@ -136,8 +136,8 @@ def gaps_between(spans: Iterable[Span], whole: Span) -> list[Span]:
     """What of the whole lies in none of the spans."""
     gaps: list[Span] = []
     at = whole.since
-    for span in join_spans(spans):
-        if span.since > at and span.since < whole.until:
+    for span in join_spans(span for span in spans if span.overlaps(whole)):
+        if span.since > at:
             gaps.append(Span(at, span.since))
         at = max(at, span.until)
     if at < whole.until:
