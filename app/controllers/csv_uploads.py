@@ -1,13 +1,14 @@
 """Reading one CSV file out of a request: the body itself, or a form with the file in it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from flask import request
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.formparser import FormDataParser
 
 from app.errors import InvalidInput
 
@@ -46,7 +47,8 @@ def uploaded_csv(largest_bytes: int) -> Iterator[SentFile]:
     """The whole file: nothing is imported of an upload that breaks off."""
     request.max_content_length = largest_bytes
     if request.mimetype == "multipart/form-data":
-        yield _form_file()
+        with ExitStack() as held:
+            yield _form_file(held)
         return
     if request.mimetype != "text/csv" or _charset() not in {"utf-8", "utf8"}:
         raise UnsupportedMediaType(
@@ -64,11 +66,26 @@ def uploaded_csv(largest_bytes: int) -> Iterator[SentFile]:
         yield SentFile(cast("BinaryIO", spool), None)
 
 
-def _form_file() -> SentFile:
-    for name in (*request.form, *request.files):
+def _form_file(held: ExitStack) -> SentFile:
+    """The file of a form. What its parts wait in is closed with ``held``, also where the form is
+    cut off in the middle of one.
+    """
+
+    def make_room(*_args: object, **_kwargs: object) -> IO[bytes]:
+        return held.enter_context(SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
+
+    parser = FormDataParser(
+        stream_factory=make_room,
+        max_form_memory_size=request.max_form_memory_size,
+        max_form_parts=request.max_form_parts,
+    )
+    _, texts, sent = parser.parse(
+        request.stream, request.mimetype, request.content_length, request.mimetype_params
+    )
+    for name in (*texts, *sent):
         if name != _FIELD:
             raise InvalidInput.field(name, "There is no such field.")
-    files = request.files.getlist(_FIELD)
+    files = sent.getlist(_FIELD)
     if len(files) != 1:
         raise InvalidInput.field(_FIELD, "Send one file, as the field file.")
     return SentFile(cast("BinaryIO", files[0].stream), files[0].filename)
