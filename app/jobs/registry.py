@@ -9,6 +9,7 @@ import structlog
 
 from app.jobs.check_payment import check_due_payments, check_payment
 from app.jobs.daily_report import report_when_due
+from app.jobs.deliver_webhooks import deliver_due_webhooks, deliver_webhooks
 from app.jobs.expire_orders import expire_due_orders, expire_order
 from app.jobs.nightly_audit import audit_when_due
 from app.jobs.pictures import erase_unwanted_pictures
@@ -24,11 +25,13 @@ JOBS: Mapping[str, Job] = {
     "process_message": process_message,
     "check_payment": check_payment,
     "expire_order": expire_order,
+    "deliver_webhooks": deliver_webhooks,
 }
 _SWEEPS = (
     process_waiting_messages,
     check_due_payments,
     expire_due_orders,
+    deliver_due_webhooks,
     erase_unwanted_pictures,
     delete_expired_rows,
     pull_when_due,

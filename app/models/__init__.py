@@ -49,6 +49,14 @@ from app.models.task import (
     TaskStatus,
 )
 from app.models.user import LoginSession, User
+from app.models.webhook import (
+    DeliveryState,
+    DisabledReason,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 
 __all__ = [
     "LIVE_REFUNDS",
@@ -62,6 +70,8 @@ __all__ = [
     "ClaimState",
     "Comment",
     "Decision",
+    "DeliveryState",
+    "DisabledReason",
     "IdempotencyKey",
     "InboxMessage",
     "InboxSource",
@@ -109,4 +119,8 @@ __all__ = [
     "TaskPriority",
     "TaskStatus",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
 ]

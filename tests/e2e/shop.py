@@ -220,6 +220,10 @@ class Shop:
             self.wait_for_web(url)
         return {point: DoomedWeb(program, point, url) for point, url in urls.items()}
 
+    def start_program(self, name: str, arguments: list[str]) -> Program:
+        """A program beside the shop, such as a merchant's own system."""
+        return self._start(name, arguments, {})
+
     def _start(self, name: str, arguments: list[str], more: Mapping[str, str]) -> Program:
         with self._lock:
             number = sum(one.name.startswith(name) for one in self.programs) + 1

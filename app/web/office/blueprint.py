@@ -34,6 +34,7 @@ SECTIONS = (
     Section("/office/payments", mark("Payments"), "money", also=("/office/reconciliation",)),
     Section("/office/users", mark("Users"), "people"),
     Section("/office/tasks", mark("Tasks"), "task"),
+    Section("/office/webhooks", mark("Webhooks"), "hook"),
 )
 
 
