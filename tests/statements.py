@@ -74,6 +74,21 @@ def reversed_(receipt="UKM0000REV", original="UKM0000PAY", amount="-1500.00", **
     }
 
 
+def paid_out(receipt="UKM0000OUT", conversation="", amount="-500.00", **cells):
+    """Money sent to a customer's phone, through the API where a conversation is named."""
+    via = f" via API. Original conversation ID is {conversation}." if conversation else ""
+    return {
+        "Receipt No.": receipt,
+        "Completion Time": f"{DAY} 13:30:00",
+        "Details": f"Business Payment to {PAYER}{via}",
+        "Transaction Status": "Completed",
+        "Withdrawn": amount,
+        "Reason Type": "Business Payment to Customer via API",
+        "Other Party Info": PAYER,
+        **cells,
+    }
+
+
 def swept(receipt="UKM0000SWP", amount="-20000.00", **cells):
     """A move between the shop's own accounts, of which there are two lines with one receipt."""
     return {

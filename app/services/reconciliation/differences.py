@@ -15,7 +15,7 @@ from app.models import (
     TaskKind,
     TaskStatus,
 )
-from app.services.reconciliation.refunds import find_line_of
+from app.services.reconciliation.refunds import IS_KNOWN, find_line_of
 from app.services.reconciliation.values import Report, Row
 from app.services.records import Matter, file_task, solve_tasks
 from app.services.statements import LATE_ROWS
@@ -27,6 +27,7 @@ MOST_TASKS = 50
 
 _MISSING = "missing_there:"
 _REFUND_MISSING = "refund_missing_there:"
+_REVERSED = "reversed:"
 
 
 def file_differences(session: Session, report: Report, now: datetime) -> int:
@@ -127,7 +128,7 @@ def _unknown_reversals(report: Report) -> _Matters:
                 f"The statement shows {row.receipt} at {_moment(row.moved_at)}: it undoes {undone},"
                 " and no refund here has gone through. The customer or M-Pesa may have done it."
                 " Record it as a refund that was made by hand.",
-                f"reversed:{row.receipt}",
+                f"{_REVERSED}{row.receipt}",
             ),
             row,
         )
@@ -158,7 +159,12 @@ def _moment(moment: datetime) -> str:
 
 
 def _solve_found(session: Session, now: datetime) -> None:
-    """What M-Pesa's books lacked once stands in them now."""
+    """What one side lacked once stands in it now."""
+    reversals = select(StatementLine.receipt).where(
+        StatementLine.kind == LineKind.REVERSAL, IS_KNOWN
+    )
+    recorded = Task.dedupe_key.startswith(_REVERSED) & Task.receipt.in_(reversals)
+    solve_tasks(session, recorded, "recorded", "A refund stands for it now.", now)
     tasks = session.scalars(
         select(Task).where(
             Task.kind == TaskKind.STATEMENT_DIFFERENCE,

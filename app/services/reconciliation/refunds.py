@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from app.models import LineKind, Order, Refund, RefundKind, RefundState, StatementLine
@@ -11,6 +11,21 @@ from app.services.reconciliation.values import MOST_ROWS, Cover, Group, Row, Sid
 from app.services.statements import Numbers, Span, shop_began
 
 _WENT_BACK = (LineKind.REVERSAL, LineKind.PAYOUT)
+IS_KNOWN = (
+    select(Refund.id)
+    .where(
+        Refund.state == RefundState.SUCCEEDED,
+        or_(
+            Refund.refund_receipt == StatementLine.receipt,
+            and_(
+                Refund.receipt == StatementLine.linked_receipt,
+                Refund.kind != RefundKind.PAYOUT,
+            ),
+        ),
+    )
+    .exists()
+)
+"""A condition on lines of reversals: a refund of ours stands for it."""
 
 
 def compare_refunds(session: Session, span: Span, covers: list[Cover], numbers: Numbers) -> Side:
@@ -39,12 +54,16 @@ def compare_refunds(session: Session, span: Span, covers: list[Cover], numbers: 
 
 
 def find_line_of(refund: Refund, lines: Iterable[StatementLine]) -> StatementLine | None:
-    """The line that shows this refund: by its own receipt, or as the reversal of its payment."""
+    """The line that shows this refund: by its own receipt, or as the reversal of its payment,
+    which a payout is not.
+    """
     named = [line for line in lines if line.receipt == refund.refund_receipt]
     undone = [
         line
         for line in lines
-        if line.kind == LineKind.REVERSAL and line.linked_receipt == refund.receipt
+        if line.kind == LineKind.REVERSAL
+        and line.linked_receipt == refund.receipt
+        and refund.kind != RefundKind.PAYOUT
     ]
     return next(iter(named or undone), None)
 
@@ -91,17 +110,6 @@ def _reversals_we_lack(session: Session, span: Span) -> list[Row]:
     began = shop_began(session)
     if began is None:
         return []
-    known = (
-        select(Refund.id)
-        .where(
-            Refund.state == RefundState.SUCCEEDED,
-            or_(
-                Refund.refund_receipt == StatementLine.receipt,
-                Refund.receipt == StatementLine.linked_receipt,
-            ),
-        )
-        .exists()
-    )
     lines = session.scalars(
         select(StatementLine)
         .where(
@@ -109,7 +117,7 @@ def _reversals_we_lack(session: Session, span: Span) -> list[Row]:
             StatementLine.amount_cents < 0,
             StatementLine.transacted_at >= max(span.since, began),
             StatementLine.transacted_at < span.until,
-            ~known,
+            ~IS_KNOWN,
         )
         .order_by(StatementLine.transacted_at, StatementLine.id)
     ).all()

@@ -16,8 +16,14 @@ from app.services.statements.imports import (
     pulled_until,
     shop_began,
 )
-from app.services.statements.keep import facts_of, keep_lines, lines_to_receive
+from app.services.statements.keep import (
+    facts_of,
+    find_undone,
+    keep_lines,
+    lines_to_receive,
+)
 from app.services.statements.lines import BookLine, LineFault, PassedOver, Tally
+from app.services.statements.refund_evidence import find_proofs
 from app.services.statements.whose import Numbers, require_ours, span_of
 
 __all__ = [
@@ -34,6 +40,8 @@ __all__ = [
     "drop_if_nothing_new",
     "end_import",
     "facts_of",
+    "find_proofs",
+    "find_undone",
     "gaps_between",
     "join_spans",
     "keep_lines",

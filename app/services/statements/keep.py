@@ -45,6 +45,18 @@ def lines_to_receive(session: Session, lines: Sequence[BookLine]) -> list[BookLi
     return [line for line in paid if _is_news(line, known.get(line.receipt))]
 
 
+def find_undone(session: Session, lines: Sequence[BookLine]) -> frozenset[str]:
+    """The receipts among these whose whole money M-Pesa's books show as taken back again."""
+    found = session.execute(
+        select(StatementLine.linked_receipt, StatementLine.amount_cents).where(
+            StatementLine.kind == LineKind.REVERSAL,
+            StatementLine.linked_receipt.in_({line.receipt for line in lines}),
+        )
+    )
+    taken = {(receipt, -cents) for receipt, cents in found}
+    return frozenset(line.receipt for line in lines if (line.receipt, line.amount_cents) in taken)
+
+
 def _is_news(line: BookLine, row: MpesaReceipt | None) -> bool:
     if row is None or row.amount_cents != line.amount_cents:
         return True
