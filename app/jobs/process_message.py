@@ -21,6 +21,7 @@ from app.services.inbox import (
     claim_message,
     find_waiting_messages,
     finish_message,
+    note_unstuck,
     report_stuck_message,
 )
 from app.utils.failpoints import failpoint
@@ -67,6 +68,7 @@ def _process(work: Work, message_id: int) -> int | None:
         outcome, to_query = _act(session, work, message)
         failpoint("in_settlement")
         finish_message(message, outcome, work.now())
+        note_unstuck(session, message, work.now())
     log.info("message_processed", message_id=message_id, source=message.source, outcome=outcome)
     return to_query
 

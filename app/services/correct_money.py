@@ -77,9 +77,10 @@ def correct_amount(
     order: Order,
     payment: Payment,
     row: MpesaReceipt,
-    cents: int,
     why: Correction,
     now: datetime,
+    *,
+    cents: int,
 ) -> None:
     """M-Pesa's books have another amount for money that came by itself, and theirs is right.
 

@@ -21,7 +21,7 @@ WRITTEN_OFF = "written_off"
 """A person found that the money which had been booked for it never came."""
 
 COUNTED_APART = "counted_apart"
-"""A person found its money, which was another amount: it is in the books as a payment of its own."""
+"""A person found its money, which was another amount: it is a payment of its own in the books."""
 
 DECIDED = (WRITTEN_OFF, COUNTED_APART)
 """Reviews that are over, and hold for good: no news is counted for such a payment any more. Its

@@ -90,7 +90,7 @@ def set_money_aside(session: Session, order: Order, now: datetime) -> None:
 
 
 def _revive(session: Session, order: Order, payment: Payment, now: datetime) -> bool:
-    """Late money, with what came before it: does it buy the order, and is everything still there?"""
+    """Late money, with what came before it: does it buy the order, and are its goods there?"""
     lacking_cents = find_rest(session, order, payment.amount_cents)
     if lacking_cents is None or not sell_again(session, order.id, now):
         return False
