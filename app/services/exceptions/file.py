@@ -15,6 +15,7 @@ from app.models import (
     OrderStatus,
     Payment,
     PaymentClaim,
+    PaymentEvent,
     Refund,
     StatementLine,
     Task,
@@ -37,9 +38,10 @@ from app.services.read_orders import OrderView, find_order
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """An order that money may be for, and what it would do there."""
+    """An order that money may be for, how it stands, and what the money would do there."""
 
     order: Suggestion
+    status: OrderStatus
     foresight: Foresight
 
 
@@ -81,6 +83,17 @@ class ExceptionFile:
     @property
     def payment(self) -> Payment | None:
         return self.history.payment if self.history else None
+
+    @property
+    def steps(self) -> Sequence[PaymentEvent]:
+        return self.history.events if self.history else ()
+
+    @property
+    def messages(self) -> Sequence[InboxMessage]:
+        """What M-Pesa posted about the payment, or the message that is stuck."""
+        if self.message is not None:
+            return (self.message,)
+        return self.history.messages if self.history else ()
 
 
 def read_exception(session: Session, actor: Actor, task_id: int, now: datetime) -> ExceptionFile:
@@ -127,11 +140,12 @@ def _payments(session: Session, view: OrderView | None) -> Sequence[Payment]:
 
 
 def _suggest(session: Session, row: MpesaReceipt, now: datetime) -> list[Suggested]:
-    found = suggest_orders(session, row.bill_reference, row.amount_cents, row.payer_phone, now)
-    return [
-        Suggested(one, foresee(session, session.get_one(Order, one.order_id), row.amount_cents))
-        for one in found
-    ]
+    suggested = []
+    for one in suggest_orders(session, row.bill_reference, row.amount_cents, row.payer_phone, now):
+        order = session.get_one(Order, one.order_id)
+        foresight = foresee(session, order, row.amount_cents)
+        suggested.append(Suggested(one, OrderStatus(order.status), foresight))
+    return suggested
 
 
 def _claim(session: Session, task: Task) -> PaymentClaim | None:
