@@ -121,6 +121,7 @@ class Config:
     mpesa_till: str | None
     mpesa_connect_timeout_seconds: float
     mpesa_read_timeout_seconds: float
+    mpesa_outage_pause_seconds: float
     mpesa_max_amount_shillings: int
     mpesa_query_schedule_seconds: tuple[float, ...]
     mpesa_queries_per_second: float
@@ -139,6 +140,8 @@ class Config:
     mpesa_pull_number: str | None
 
     refund_approval_above_shillings: int
+
+    webhooks_allow_private: bool
 
     @property
     def is_production(self) -> bool:
@@ -352,6 +355,7 @@ def _read(read: _Reader) -> Config:
         mpesa_till=till,
         mpesa_connect_timeout_seconds=read.number("MPESA_CONNECT_TIMEOUT_SECONDS", 3, minimum=0.05),
         mpesa_read_timeout_seconds=read.number("MPESA_READ_TIMEOUT_SECONDS", 10, minimum=0.05),
+        mpesa_outage_pause_seconds=read.number("MPESA_OUTAGE_PAUSE_SECONDS", 30, minimum=0.05),
         mpesa_max_amount_shillings=read.whole("MPESA_MAX_AMOUNT_SHILLINGS", 250_000, minimum=1),
         mpesa_query_schedule_seconds=read.numbers(
             "MPESA_QUERY_SCHEDULE_SECONDS", "30,45,60,90,120,180,300,900"
@@ -379,6 +383,7 @@ def _read(read: _Reader) -> Config:
         mpesa_pull_number=read.text("MPESA_PULL_NUMBER", "254708374149" if simulated else "")
         or None,
         refund_approval_above_shillings=read.whole("REFUND_APPROVAL_ABOVE_SHILLINGS", 10_000),
+        webhooks_allow_private=read.flag("WEBHOOKS_ALLOW_PRIVATE", default=False),
     )
 
 
@@ -422,6 +427,11 @@ def _malformed(config: Config) -> list[str]:
         faults.append(
             "PUBLIC_URL must be an https:// address that Safaricom can reach:"
             f" {config.public_url} is not."
+        )
+    if config.webhooks_allow_private and config.mpesa_env is not MpesaEnv.SIMULATOR:
+        faults.append(
+            "WEBHOOKS_ALLOW_PRIVATE must be off: it lets webhooks reach this machine and its"
+            " network."
         )
     return faults
 

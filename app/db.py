@@ -6,7 +6,7 @@ takes the lock at BEGIN (a reader that turns writer fails at once, whatever the 
 that foreign keys count.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -28,6 +28,11 @@ POSTGRES_OPTIONS = (
 )
 EXTENSION = "sokoni_database"
 
+Bell = Callable[[str, int], None]
+"""Announces a job's work on one row, and raises nothing."""
+
+_BELLS = "sokoni_bells"
+
 _inside_transaction: ContextVar[bool] = ContextVar("inside_transaction", default=False)
 
 
@@ -43,6 +48,7 @@ class Database:
             else _postgres_engine(url, pool_size, pool_timeout_seconds)
         )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self.bell: Bell | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -61,6 +67,9 @@ class Database:
                 session.commit()
         finally:
             _inside_transaction.reset(mark)
+        if self.bell is not None:
+            for job, row_id in session.info.get(_BELLS, ()):
+                self.bell(job, row_id)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -101,6 +110,14 @@ def _postgres_engine(url: str, pool_size: int, pool_timeout_seconds: float) -> E
         pool_pre_ping=True,  # the first request after a restart of PostgreSQL must not fail
         connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
     )
+
+
+def ring_after_commit(session: Session, job: str, row_id: int) -> None:
+    """Have a job's work on one row announced, once, when ``session``'s transaction has committed.
+
+    Nobody hears it where the database has no bell; a sweep finds the row.
+    """
+    session.info.setdefault(_BELLS, {})[job, row_id] = None
 
 
 def in_transaction() -> bool:

@@ -8,9 +8,14 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from daraja_simulator import wire
+from daraja_simulator.calls import this_gateway
 from daraja_simulator.config import SimulatorConfig
 from daraja_simulator.control import answer_control_error, control
-from daraja_simulator.daraja import daraja, this_gateway
+from daraja_simulator.control_money import control_money
+from daraja_simulator.daraja import daraja
+from daraja_simulator.daraja_c2b import c2b
+from daraja_simulator.daraja_lookups import lookups
+from daraja_simulator.daraja_services import services
 from daraja_simulator.gateway import Gateway
 from daraja_simulator.page import page
 from daraja_simulator.wire import Refused
@@ -29,9 +34,8 @@ def create_simulator(config: SimulatorConfig | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = _LONGEST_BODY_BYTES
     app.url_map.merge_slashes = False  # the real gateway redirects nobody
     app.extensions["gateway"] = Gateway(config or SimulatorConfig())
-    app.register_blueprint(daraja)
-    app.register_blueprint(control)
-    app.register_blueprint(page)
+    for blueprint in (daraja, c2b, services, lookups, control, control_money, page):
+        app.register_blueprint(blueprint)
     app.register_error_handler(Refused, _answer_refusal)
     app.register_error_handler(HTTPException, _answer_http_error)
     app.before_request(_note_start)
@@ -41,7 +45,7 @@ def create_simulator(config: SimulatorConfig | None = None) -> Flask:
 
 def _answer_refusal(refused: Refused) -> Response:
     g.came_of_it = f" {refused.refusal.code or refused.refusal.message}"
-    request_id = refused.request_id or this_gateway().make_request_id()
+    request_id = refused.request_id or this_gateway().core.make_request_id()
     body, content_type = refused.refusal.render(request_id)
     return Response(body, refused.refusal.status, content_type=content_type)
 

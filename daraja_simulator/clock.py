@@ -33,7 +33,11 @@ class SimulatedClock:
             return self._simulated_base + (time.monotonic() - self._real_base) * self._factor
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds(), EAT)
+        return self.at(self.seconds())
+
+    def at(self, seconds: float) -> datetime:
+        """The moment that is so many simulated seconds after the epoch, in Nairobi."""
+        return datetime.fromtimestamp(seconds, EAT)
 
     def set_factor(self, factor: float) -> None:
         with self.changed:

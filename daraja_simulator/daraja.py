@@ -2,24 +2,23 @@
 
 import base64
 import binascii
-import json
-import socket
-from typing import Any
 
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Response, request
 
 from daraja_simulator import wire
-from daraja_simulator.gateway import Gateway
-from daraja_simulator.outcomes import (
-    NO_VERDICT_SECONDS,
-    NOT_YET_SECONDS,
-    SILENCE_SECONDS,
-    Answer,
-    QueryFault,
+from daraja_simulator.apis import Api
+from daraja_simulator.calls import (
+    answer_json,
+    check_caller,
+    read_body,
+    spoil_answer,
+    this_gateway,
 )
+from daraja_simulator.gateway import Gateway
+from daraja_simulator.outcomes import NO_VERDICT_SECONDS, NOT_YET_SECONDS, Answer, QueryFault
 from daraja_simulator.prompts import Prompt
 from daraja_simulator.push_request import read_push, read_query
-from daraja_simulator.wire import JSON_TYPE, Refused, print_json
+from daraja_simulator.wire import Refused
 
 daraja = Blueprint("daraja", __name__)
 
@@ -27,15 +26,6 @@ _ACCEPTED = "Success. Request accepted for processing"
 _QUERY_ACCEPTED = "The service request has been accepted successsfully"  # three s, as it comes
 _PENDING = ("4999", "The transaction is still under processing")
 _FLAKY_CHANCE = 0.2
-
-
-def this_gateway() -> Gateway:
-    gateway: Gateway = current_app.extensions["gateway"]
-    return gateway
-
-
-def answer_json(value: object, status: int = 200) -> Response:
-    return Response(print_json(value), status, content_type=JSON_TYPE)
 
 
 @daraja.get("/oauth/v1/generate", provide_automatic_options=False)
@@ -46,7 +36,7 @@ def generate_token() -> Response:
     if request.args.get("grant_type") != "client_credentials":
         raise Refused(wire.BAD_GRANT)
     chance = gateway.script.faults.token_unavailable
-    if chance and gateway.dice.named("token", gateway.make_request_id()).random() < chance:
+    if chance and gateway.dice.named("token", gateway.core.make_request_id()).random() < chance:
         raise Refused(wire.UNAVAILABLE)
     seconds = config.token_seconds
     return answer_json(
@@ -75,25 +65,15 @@ def _consumer_key(gateway: Gateway) -> str:
 
 @daraja.post("/mpesa/stkpush/v1/processrequest", provide_automatic_options=False)
 def process_push() -> Response:
-    """The order of checks: rate, token, JSON, fields, merchant, password, phone."""
+    """The order of checks: rate, token, product, JSON, fields, merchant, password, phone."""
     gateway = this_gateway()
-    _check_caller(gateway)
-    push = read_push(_read_body(), gateway.config)
+    check_caller(gateway, Api.EXPRESS)
+    push = read_push(read_body(), gateway.config, gateway.clock.now())
     merchant = gateway.identify(push.credentials)
-    prompt = gateway.take_push(push, merchant)
-    match prompt.plan.answer:
-        case Answer.AFTER_CALLBACK:
-            gateway.end_before_answering(prompt)
-        case Answer.SILENT:
-            gateway.clock.sleep(SILENCE_SECONDS, lambda: gateway.timetable.stopped)
-        case Answer.CUT:
-            _cut_connection()
-        case Answer.HTML_502:
-            raise Refused(wire.BAD_GATEWAY)
-        case Answer.INTERNAL_ERROR:
-            raise Refused(wire.INTERNAL_ERROR)
-        case Answer.ACCEPTED:
-            pass
+    prompt = gateway.express.take_push(push, merchant)
+    if prompt.plan.answer is Answer.AFTER_CALLBACK:
+        gateway.express.end_before_answering(prompt)
+    spoil_answer(gateway, prompt.plan.answer)
     return answer_json(
         {
             "MerchantRequestID": prompt.merchant_request_id,
@@ -108,10 +88,10 @@ def process_push() -> Response:
 @daraja.post("/mpesa/stkpushquery/v1/query", provide_automatic_options=False)
 def process_query() -> Response:
     gateway = this_gateway()
-    _check_caller(gateway)
-    query = read_query(_read_body())
+    check_caller(gateway, Api.EXPRESS)
+    query = read_query(read_body(), gateway.config, gateway.clock.now())
     merchant = gateway.identify(query.credentials)
-    prompt = gateway.find_prompt(query.checkout_request_id)
+    prompt = gateway.express.book.find(query.checkout_request_id)
     if prompt is None or prompt.merchant is not merchant:
         if gateway.config.unknown_query_as_400:
             raise Refused(wire.invalid_field("CheckoutRequestID"))
@@ -131,7 +111,7 @@ def _answer_query(gateway: Gateway, prompt: Prompt) -> Response:
         code, text = _PENDING
     else:
         code, text = result.code, result.query_text
-        gateway.tell_after_query(prompt)
+        gateway.express.tell_after_query(prompt)
     return answer_json(
         {
             "ResponseCode": "0",
@@ -169,37 +149,3 @@ def _age(gateway: Gateway, prompt: Prompt) -> float:
     if prompt.ended_at is None:
         return 0.0
     return (gateway.clock.now() - prompt.ended_at).total_seconds()
-
-
-def _check_caller(gateway: Gateway) -> None:
-    """Raises Refused when calls come too fast, or without a living token."""
-    gateway.check_rate()
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not gateway.tokens.is_valid(token.strip()):
-        raise Refused(wire.INVALID_TOKEN)
-
-
-def _read_body() -> dict[str, Any]:
-    """The JSON object that was sent.
-
-    Another content type is not read at all, so the first field is found missing: that is why the
-    real gateway complains of the BusinessShortCode when somebody posts a form.
-    """
-    if request.mimetype != JSON_TYPE:
-        return {}
-    try:
-        payload = json.loads(request.get_data())
-    except (ValueError, RecursionError) as error:
-        raise Refused(wire.BAD_PAYLOAD) from error
-    if not isinstance(payload, dict):
-        raise Refused(wire.BAD_PAYLOAD)
-    return payload
-
-
-def _cut_connection() -> None:
-    """Hang up without a byte of answer; what is written afterwards meets a closed pipe."""
-    connection: socket.socket | None = request.environ.get("werkzeug.socket")
-    if connection is None:
-        raise RuntimeError("A connection can be cut only under SimulatorServer.")
-    connection.shutdown(socket.SHUT_RDWR)
-    g.came_of_it = " never sent: connection cut"

@@ -37,6 +37,11 @@ class Merchant:
         plain = f"{self.shortcode}{self.passkey}{timestamp}"
         return base64.b64encode(plain.encode()).decode()
 
+    @property
+    def name(self) -> str:
+        """What it is called; invented, like the names of payers."""
+        return f"SIMULATED SHOP {self.shortcode[-3:]}"
+
     def describe(self) -> str:
         if self.till:
             return f"store {self.shortcode} with till {self.till}"

@@ -3,29 +3,21 @@
 `--help` prints it, the page shows it, and `/__sim/outcomes` returns it.
 """
 
-import textwrap
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from daraja_simulator import results, wire
+from daraja_simulator.posting import LATE_SECONDS, Posting
 from daraja_simulator.results import CANCELLED, RESULTS, SUCCESS, UNREACHABLE, Result
+from daraja_simulator.table import Outcome as AnyOutcome
+from daraja_simulator.table import ShopEnd, Table
 from daraja_simulator.wire import Refusal
 
 UNREACHABLE_SECONDS = 26.0  # measured twice on the real sandbox
 SILENCE_SECONDS = 30.0
-LATE_SECONDS = 180.0
 SECOND_RESULT_SECONDS = 30.0
 NO_VERDICT_SECONDS = 1800.0
 NOT_YET_SECONDS = 90.0
-
-
-class ShopEnd(StrEnum):
-    """What a correct shop makes of the payment in the end."""
-
-    PAID = "paid"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    UNKNOWN = "unknown"  # a person has to look: no road told the whole truth
 
 
 class Answer(StrEnum):
@@ -68,12 +60,7 @@ class QueryFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CallbackPlan:
-    """Copies 0 is a lost callback; `at_once` sends the copies concurrently."""
-
-    copies: int = 1
-    at_once: bool = False
-    delay_seconds: float = 0.0
+class CallbackPlan(Posting):
     after_query: bool = False
     disguise: Disguise = Disguise.NONE
 
@@ -97,24 +84,12 @@ class Plan:
     query: QueryFault = QueryFault.NONE
     then: Result | None = None
 
+    @property
+    def result_code(self) -> str | None:
+        return None if self.refusal else self.result.code
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    digits: str
-    name: str
-    sentence: str
-    shop_ends: ShopEnd
-    plan: Plan
 
-    def to_json(self) -> dict[str, str | None]:
-        return {
-            "digits": self.digits,
-            "name": self.name,
-            "sentence": self.sentence,
-            "shop_ends": self.shop_ends.value,
-            "result_code": None if self.plan.refusal else self.plan.result.code,
-        }
-
+Outcome = AnyOutcome[Plan]
 
 PAID, FAILED, UNKNOWN = ShopEnd.PAID, ShopEnd.FAILED, ShopEnd.UNKNOWN
 
@@ -423,28 +398,15 @@ _QUERIES = (
 
 OUTCOMES = (WAITS, *_RESULTS, *_CALLBACKS, *_REFUSALS, *_QUERIES)
 
-_BY_DIGITS = {outcome.digits: outcome for outcome in OUTCOMES}
-_BY_NAME = {outcome.name: outcome for outcome in (DEFAULT, *OUTCOMES)}
-_ALIASES = {"pay": "success", "cancel": "cancelled", "0": "success"}
-
-
-def outcome_of_phone(phone: str) -> Outcome:
-    return _BY_DIGITS.get(phone[-4:], DEFAULT)
-
-
-def find_outcome(text: str) -> Outcome | None:
-    """Look up by name, by digits, or by result code: `wrong_pin`, `2001`, `1`, `SFC_IC0003`."""
-    name = _ALIASES.get(text, text)
-    if name == results.UNKNOWN_PARTY.code:
-        name = "unknown_party"
-    return _BY_NAME.get(name) or (_BY_DIGITS.get(name.zfill(4)) if name else None)
-
-
-def print_table(width: int = 100) -> str:
-    """The table as text for a terminal."""
-    heading = f"{'digits':8}{'name':28}{'shop ends':11}what happens"
-    lines = [heading]
-    for outcome in (DEFAULT, *OUTCOMES):
-        start = f"{outcome.digits or 'other':8}{outcome.name:28}{outcome.shop_ends.value:11}"
-        lines += textwrap.wrap(start + outcome.sentence, width, subsequent_indent=" " * len(start))
-    return "\n".join(lines)
+TABLE = Table(
+    "outcomes",
+    "Pushes (STK), by the phone that is to ring",
+    DEFAULT,
+    OUTCOMES,
+    {
+        "pay": "success",
+        "cancel": "cancelled",
+        "0": "success",
+        results.UNKNOWN_PARTY.code: "unknown_party",
+    },
+)

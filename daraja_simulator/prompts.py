@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from daraja_simulator.ledger import Movement
 from daraja_simulator.merchants import Merchant
 from daraja_simulator.outcomes import Plan
 from daraja_simulator.push_request import PushRequest
@@ -20,7 +21,11 @@ class PromptState(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Prompt:
-    """The gateway's lock guards what changes: plan, result, receipt, ended_at and the counts."""
+    """The core's lock guards what changes: plan, result, receipt, ended_at and the counts.
+
+    It `is_ending` while the shop is asked whether it wants the money; only then has it a
+    `receipt` before a result.
+    """
 
     merchant: Merchant
     push: PushRequest
@@ -34,6 +39,8 @@ class Prompt:
     result: Result | None = None
     receipt: str | None = None
     ended_at: datetime | None = None
+    is_ending: bool = False
+    movement: Movement | None = None
     callback_body: bytes | None = None
     is_callback_owed: bool = False
     query_numbers: "itertools.count[int]" = field(default_factory=itertools.count)

@@ -1,4 +1,4 @@
-"""How a prompt can end, with the words each road uses for it."""
+"""How a prompt or a service request can end, with the words each road uses for it."""
 
 from dataclasses import dataclass
 
@@ -63,3 +63,42 @@ CANCELLED = RESULTS["1032"]
 UNREACHABLE = RESULTS["1037"]
 NOT_PERMITTED = RESULTS["2028"]
 UNKNOWN_PARTY = RESULTS["SFC_IC0003"]
+
+# What service requests (payouts, reversals, inquiries) know besides, or say otherwise.
+_SERVICE_WORDS = {
+    "11": "The DebitParty is in an invalid state.",
+    "15": "Duplicate Detected",
+    "17": "Internal Failure",
+    "18": "Initiator Credential Check Failure",
+    "20": "Unresolved Initiator",
+    "21": "The initiator is not allowed to initiate this request.",
+    "25": "The format of parameter null is invalid.",
+    "2032": "The transaction receipt number does not exist.",
+    "2040": (
+        "Credit Party customer type (Unregistered or Registered Customer) can't be supported by"
+        " the service."
+    ),
+    "R000001": "The transaction has already been reversed.",
+    "R000002": "The OriginalTransactionID is invalid.",
+    "TP40153": "The operator has no permission, or is not in the organization.",
+}
+SERVICE_RESULTS = RESULTS | {
+    code: Result(code, words, words) for code, words in _SERVICE_WORDS.items()
+}
+
+POOR = SERVICE_RESULTS["1"]
+BELOW_MINIMUM = SERVICE_RESULTS["2"]
+INVALID_PARAMETER = SERVICE_RESULTS["25"]
+WRONG_INITIATOR = SERVICE_RESULTS["2001"]
+NO_RECEIPT = SERVICE_RESULTS["2032"]
+ALREADY_REVERSED = SERVICE_RESULTS["R000001"]
+NOT_REVERSIBLE = SERVICE_RESULTS["R000002"]
+NOT_IN_ORGANISATION = SERVICE_RESULTS["TP40153"]
+
+_NOT_ANSWERED = "C2B00016"
+
+
+def refused_by_shop(code: str) -> Result:
+    """A push whose money the shop did not want, or could not be asked about."""
+    code = code or _NOT_ANSWERED
+    return Result(code, "Rejected", "Rejected")

@@ -1,91 +1,93 @@
-"""Which outcome the next push has: forced, or by the phone, and then bent by chance."""
+"""Which outcome the next push, payment or request has: forced, or else by the phone."""
 
 from collections import deque
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from random import Random
+from typing import TypeVar
 
 from daraja_simulator import wire
-from daraja_simulator.outcomes import (
-    LATE_SECONDS,
-    Answer,
-    Outcome,
-    Plan,
-    QueryFault,
-    outcome_of_phone,
-)
+from daraja_simulator.apis import Api
+from daraja_simulator.c2b_outcomes import C2bPlan
+from daraja_simulator.faults import C2B_FAULTS, PUSH_FAULTS, REQUEST_FAULTS, Faults
+from daraja_simulator.outcomes import Answer, Plan, QueryFault
+from daraja_simulator.posting import spoil_posting
+from daraja_simulator.service_outcomes import News, ServicePlan
+from daraja_simulator.table import AnyPlan, Outcome, Table
 
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """Probabilities, each rolled for each push on its own."""
-
-    callback_lost: float = 0.0
-    callback_twice: float = 0.0
-    callback_late: float = 0.0
-    answer_lost: float = 0.0
-    refused: float = 0.0
-    query_error: float = 0.0
-    token_unavailable: float = 0.0
-
-    def to_json(self) -> dict[str, float]:
-        return {one.name: getattr(self, one.name) for one in fields(self)}
-
-
-def read_faults(values: dict[str, object], present: Faults) -> Faults:
-    """Change those that are named. Raises ValueError for a strange name or no probability."""
-    changes: dict[str, float] = {}
-    for name, value in values.items():
-        if name not in present.to_json():
-            raise ValueError(f"There is no fault called {name!r}.")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ValueError(f"The probability of {name} lies between 0 and 1.")
-        changes[name] = float(value)
-    return replace(present, **changes)
+P = TypeVar("P", bound=AnyPlan)
 
 
 class Script:
-    """Forced outcomes are used up in the order they were given; the gateway's lock guards them."""
+    """Forced outcomes are used up in the order they were given; the core's lock guards them."""
 
     def __init__(self) -> None:
         self.faults = Faults()
-        self._next: dict[str | None, deque[Outcome]] = {}
+        self._next: dict[tuple[Api, str | None], deque[str]] = {}
 
-    def force(self, outcome: Outcome, phone: str | None, count: int) -> None:
-        """For one phone, or with None for whichever phone comes first."""
-        self._next.setdefault(phone, deque()).extend([outcome] * count)
+    def force(self, api: Api, outcome: str, phone: str | None, count: int) -> None:
+        """By its name. For one phone, or with None for whichever phone comes first."""
+        self._next.setdefault((api, phone), deque()).extend([outcome] * count)
 
     def forced(self) -> list[dict[str, str | None]]:
         return [
-            {"phone": phone, "outcome": outcome.name}
-            for phone, outcomes in self._next.items()
+            {"api": api.value, "phone": phone, "outcome": outcome}
+            for (api, phone), outcomes in self._next.items()
             for outcome in outcomes
         ]
 
-    def take(self, phone: str) -> Outcome:
-        for key in (phone, None):
+    def take(self, api: Api, table: Table[P], phone: str) -> Outcome[P]:
+        for key in ((api, phone), (api, None)):
             if self._next.get(key):
-                return self._next[key].popleft()
-        return outcome_of_phone(phone)
+                return table.find(self._next[key].popleft()) or table.default
+        return table.of_phone(phone)
 
     def clear(self) -> None:
         self.faults = Faults()
         self._next.clear()
 
-    def bend(self, plan: Plan, dice: Random) -> Plan:
+    def bend_push(self, plan: Plan, dice: Random) -> Plan:
         """Let chance spoil a plan that is otherwise accepted."""
-        # All are rolled, always: changing one probability leaves the other rolls as they were.
-        rolls = {name: dice.random() < chance for name, chance in self.faults.to_json().items()}
+        rolls = self.faults.roll(PUSH_FAULTS, dice)
         if plan.refusal:
             return plan
         if rolls["refused"]:
             return replace(plan, refusal=wire.SYSTEM_BUSY)
-        callback = plan.callback
-        if rolls["callback_lost"]:
-            callback = replace(callback, copies=0)
-        elif rolls["callback_twice"]:
-            callback = replace(callback, copies=max(2, callback.copies))
-        if rolls["callback_late"]:
-            callback = replace(callback, delay_seconds=LATE_SECONDS)
+        callback = spoil_posting(
+            plan.callback,
+            lost=rolls["callback_lost"],
+            twice=rolls["callback_twice"],
+            late=rolls["callback_late"],
+        )
         answer = Answer.CUT if rolls["answer_lost"] else plan.answer
         query = QueryFault.FLAKY if rolls["query_error"] else plan.query
         return replace(plan, callback=callback, answer=answer, query=query)
+
+    def bend_payment(self, plan: C2bPlan, dice: Random) -> C2bPlan:
+        rolls = self.faults.roll(C2B_FAULTS, dice)
+        confirmation = spoil_posting(
+            plan.confirmation,
+            lost=rolls["confirmation_lost"],
+            twice=rolls["confirmation_twice"],
+            late=rolls["confirmation_late"],
+        )
+        is_lost = plan.is_validation_lost or rolls["validation_lost"]
+        return replace(plan, confirmation=confirmation, is_validation_lost=is_lost)
+
+    def bend_service(self, plan: ServicePlan, dice: Random) -> ServicePlan:
+        """Let chance spoil a request that is otherwise accepted."""
+        rolls = self.faults.roll(REQUEST_FAULTS, dice)
+        if plan.refusal or plan.never_heard:
+            return plan
+        if rolls["request_refused"]:
+            return replace(plan, refusal=wire.SYSTEM_BUSY)
+        posting = spoil_posting(
+            plan.posting,
+            lost=rolls["result_lost"],
+            twice=rolls["result_twice"],
+            late=rolls["result_late"],
+        )
+        answer = Answer.CUT if rolls["ack_lost"] else plan.answer
+        if rolls["queue_timeout"]:
+            posting = replace(posting, news=News.QUEUE_TIMEOUT)
+            return replace(plan, answer=answer, is_executed=False, posting=posting)
+        return replace(plan, answer=answer, posting=posting)

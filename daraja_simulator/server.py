@@ -82,8 +82,7 @@ class SimulatorServer:
 
     def settle(self, timeout_seconds: float = 15) -> None:
         """Wait until nothing is due and no callback is on its way."""
-        self.gateway.timetable.run_due()
-        if not self.gateway.courier.wait_until_idle(timeout_seconds):
+        if not self.gateway.advance(0, timeout_seconds):
             raise TimeoutError("A callback is still on its way.")
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
+from datetime import datetime
 
 from daraja_simulator.clock import SimulatedClock
 
@@ -18,7 +19,7 @@ class Timetable:
 
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
-        self._jobs: list[tuple[float, int, Job]] = []
+        self._jobs: list[tuple[float, int, Job, str]] = []
         self._numbers = itertools.count()
         self._running = threading.RLock()
         self._stopped = False
@@ -43,12 +44,20 @@ class Timetable:
             self._jobs.clear()
             self._clock.changed.notify_all()
 
-    def add(self, seconds: float, job: Job) -> None:
-        """Run the job once, so many simulated seconds from now."""
+    def add(self, seconds: float, job: Job, what: str) -> None:
+        """Run the job once, so many simulated seconds from now; `what` is for people to read."""
         with self._clock.changed:
             moment = self._clock.seconds() + seconds
-            heapq.heappush(self._jobs, (moment, next(self._numbers), job))
+            heapq.heappush(self._jobs, (moment, next(self._numbers), job, what))
             self._clock.changed.notify_all()
+
+    def count(self) -> int:
+        return len(self._jobs)
+
+    def next(self) -> tuple[datetime, str] | None:
+        """When and what the next job is."""
+        with self._clock.changed:
+            return (self._clock.at(self._jobs[0][0]), self._jobs[0][3]) if self._jobs else None
 
     def advance(self, seconds: float, between: Job | None = None) -> None:
         """Let time pass at once, stopping at each job on the way so that it sees its own moment.

@@ -70,6 +70,7 @@ BAD_CREDENTIALS = Refusal(400, "400.008.01", "Invalid Authentication passed")
 EMPTY_BAD_CREDENTIALS = Refusal(400, shape=Shape.EMPTY)
 BAD_GRANT = Refusal(400, "400.008.02", "Invalid grant type passed")
 INVALID_TOKEN = Refusal(404, "404.001.03", "Invalid Access Token")
+INVALID_TOKEN_400 = Refusal(400, "400.003.01", "Invalid Access Token")
 NOT_FOUND = Refusal(404, "404.001.01", "Resource not found")
 METHOD_NOT_ALLOWED = Refusal(405, "405.001", "Method Not Allowed")
 BAD_PAYLOAD = Refusal(400, "400.002.05", "Invalid Request Payload")
@@ -95,11 +96,29 @@ APIGEE_SPIKE_ARREST = Refusal(
 )
 BAD_GATEWAY = Refusal(502, message="Bad Gateway", shape=Shape.HTML)
 UNAVAILABLE = Refusal(503, message="Service Temporarily Unavailable", shape=Shape.HTML)
+URLS_REGISTERED = Refusal(500, "500.003.1001", "URLs are already registered")
+NO_PRODUCT = Refusal(
+    401,
+    "401.003.01",
+    "Error Occurred - Invalid Access Token - Invalid API call as no apiproduct match found",
+)
+DUPLICATE_ORIGINATOR = Refusal(500, "500.002.1001", "Duplicate OriginatorConversationID.")
+PULL_UNREGISTERED = Refusal(
+    500,
+    "500",
+    "Failed to retrieve transactions. The short code does not have any available transactions.",
+)
+PULL_WITHOUT_PRODUCT = Refusal(401, "401.001", "Error Occurred - Invalid Access Token - ")
 BUSY_WITH_HTTP_200 = Refusal(200, SYSTEM_BUSY.code, SYSTEM_BUSY.message)
 
 
 def invalid_field(name: str) -> Refusal:
     return Refusal(400, "400.002.02", f"Bad Request - Invalid {name}")
+
+
+def echo_token(token: str) -> Refusal:
+    """Some products print the very token that they do not take."""
+    return Refusal(401, "401.002.01", f"Error Occurred - Invalid Access Token - {token}")
 
 
 def print_json(value: object) -> str:
@@ -121,6 +140,11 @@ def make_request_id(dice: Random) -> str:
     return "-".join(groups) + digits
 
 
+def make_conversation_id(dice: Random, moment: datetime) -> str:
+    """Like AG_20240706_20106e9209f64bebd05b."""
+    return f"AG_{moment:%Y%m%d}_" + "".join(dice.choices(_HEX, k=20))
+
+
 def make_checkout_id(dice: Random, moment: datetime, phone: str) -> str:
     """`ws_CO_`, Nairobi's time, one to three digits, the last nine of the phone."""
     return f"ws_CO_{moment:%d%m%Y%H%M%S}{dice.randint(1, 999)}{phone[-9:]}"
@@ -128,9 +152,18 @@ def make_checkout_id(dice: Random, moment: datetime, phone: str) -> str:
 
 def make_receipt(dice: Random, moment: datetime) -> str:
     """Ten capitals and digits, of which the first three tell year, month and day."""
+    return _print_day(moment) + "".join(dice.choices(_CAPITALS, k=7))
+
+
+def print_no_receipt(moment: datetime) -> str:
+    """What stands where a receipt would, when nothing was booked: OAK0000000."""
+    return _print_day(moment) + "0000000"
+
+
+def _print_day(moment: datetime) -> str:
     year = string.ascii_uppercase[(moment.year - _RECEIPT_YEAR_OF_A) % 26]
     month = string.ascii_uppercase[moment.month - 1]
-    return year + month + _DAYS[moment.day - 1] + "".join(dice.choices(_CAPITALS, k=7))
+    return year + month + _DAYS[moment.day - 1]
 
 
 def print_moment(moment: datetime) -> str:

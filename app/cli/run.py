@@ -97,6 +97,8 @@ def _simulator(config: Config, url: str, environment: dict[str, str]) -> Child:
         merchant = f"{config.mpesa_shortcode}:{config.mpesa_passkey}"
         till = f":till={config.mpesa_till}" if config.mpesa_till else ""
         arguments += ["--merchant", merchant + till]
+    if config.mpesa_b2c_shortcode:
+        arguments += ["--merchant", f"{config.mpesa_b2c_shortcode}:{config.mpesa_passkey}"]
     return Child("simulator", python(*arguments), environment, is_quiet=True)
 
 

@@ -19,6 +19,7 @@ from app.controllers.picture_controller import media, pictures
 from app.controllers.search_controller import searching
 from app.controllers.task_controller import tasks
 from app.controllers.user_controller import users
+from app.controllers.webhook_controller import webhooks
 
 BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (auth, False),
@@ -34,6 +35,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (tasks, False),
     (searching, False),
     (notifications, False),
+    (webhooks, False),
 )
 """Each with whether its views answer at the root as well."""
 

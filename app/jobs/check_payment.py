@@ -14,6 +14,7 @@ from app.services.due_payments import (
     CheckSchedule,
     claim_due_payments,
     claim_payment,
+    end_check,
     note_no_verdict,
     postpone_check,
     reserve_query_slot,
@@ -97,11 +98,12 @@ def _apply(work: Work, payment_id: int, status: PushStatus) -> None:
         if status.verdict is Verdict.PAID:
             proof = Proof(source="query", result_code=code, result_desc=desc[:300])
             outcome = settle_payment(session, payment_id, proof, work.now())
+            postpone_check(session, payment_id, None)
         else:
-            outcome = fail_payment(
-                session, payment_id, failure_of(code, desc, source="query"), work.now()
-            )
-        postpone_check(session, payment_id, None)
+            look_again = look_again_after(work)
+            failure = failure_of(code, desc, source="query", look_again_after=look_again)
+            outcome = fail_payment(session, payment_id, failure, work.now())
+            end_check(session, payment_id, work.now())
         if outcome is Settlement.ALREADY_FINAL:  # a callback may have settled it while we asked
             confirm_payment(session, payment_id, status, work.now())
     log.info("payment_queried", payment_id=payment_id, verdict=status.verdict, outcome=outcome)
@@ -114,7 +116,14 @@ def _confirm(work: Work, payment_id: int, status: PushStatus) -> None:
     log.info("payment_confirmed", payment_id=payment_id, verdict=status.verdict)
 
 
-def failure_of(code: str, desc: str, *, source: str) -> Failure:
+def look_again_after(work: Work) -> timedelta:
+    """When M-Pesa is asked once more about a prompt whose time ran out: no phone shows it then."""
+    return timedelta(seconds=work.config.mpesa_unknown_after_seconds)
+
+
+def failure_of(
+    code: str, desc: str, *, source: str, look_again_after: timedelta | None = None
+) -> Failure:
     """What a result code other than 0 means for the payment and for the payer."""
     meaning = explain(code)
     return Failure(
@@ -124,6 +133,7 @@ def failure_of(code: str, desc: str, *, source: str) -> Failure:
         result_desc=(desc or meaning.meaning)[:300],
         customer_message=meaning.customer_message,
         alert=meaning.alert,
+        look_again_after=look_again_after if meaning.may_turn else None,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from app.jobs.check_payment import check_due_payments, check_payment
+from app.jobs.deliver_webhooks import deliver_due_webhooks, deliver_webhooks
 from app.jobs.expire_orders import expire_due_orders, expire_order
 from app.jobs.pictures import erase_unwanted_pictures
 from app.jobs.process_message import process_message, process_waiting_messages
@@ -21,11 +22,13 @@ JOBS: Mapping[str, Job] = {
     "process_message": process_message,
     "check_payment": check_payment,
     "expire_order": expire_order,
+    "deliver_webhooks": deliver_webhooks,
 }
 _SWEEPS = (
     process_waiting_messages,
     check_due_payments,
     expire_due_orders,
+    deliver_due_webhooks,
     erase_unwanted_pictures,
     delete_expired_rows,
 )

@@ -1,9 +1,10 @@
 """The settings that services go by, in their own terms."""
 
-from app.config import Config
+from app.config import Config, MpesaEnv
 from app.services.pictures import PictureRules
 from app.services.place_order import OrderRules
 from app.services.request_payment import PaymentRules
+from app.utils.web_address import CallRules
 
 
 def order_rules(config: Config) -> OrderRules:
@@ -25,3 +26,10 @@ def payment_rules(config: Config) -> PaymentRules:
 
 def picture_rules(config: Config) -> PictureRules:
     return PictureRules(per_day=config.pictures_per_day)
+
+
+def call_rules(config: Config) -> CallRules:
+    return CallRules(
+        allow_http=config.mpesa_env is MpesaEnv.SIMULATOR,
+        allow_private=config.webhooks_allow_private,
+    )

@@ -48,6 +48,14 @@ from app.models.task import (
     TaskStatus,
 )
 from app.models.user import LoginSession, User
+from app.models.webhook import (
+    DeliveryState,
+    DisabledReason,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 
 __all__ = [
     "LIVE_REFUNDS",
@@ -61,6 +69,8 @@ __all__ = [
     "ClaimState",
     "Comment",
     "Decision",
+    "DeliveryState",
+    "DisabledReason",
     "IdempotencyKey",
     "InboxMessage",
     "InboxSource",
@@ -107,4 +117,8 @@ __all__ = [
     "TaskPriority",
     "TaskStatus",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
 ]

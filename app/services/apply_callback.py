@@ -56,7 +56,7 @@ def apply_callback(session: Session, payment_id: int, claim: CallbackClaim, now:
         )
         _look_soon(session, payment, now)
         return "incomplete"
-    if claim.amount_cents != payment.amount_cents:
+    if not _amount_fits(payment, claim):
         return _report_amount(session, payment, claim, now)
     proof = Proof(
         source="callback",
@@ -122,6 +122,10 @@ def _find_mismatch(payment: Payment, claim: CallbackClaim) -> str | None:
     if not claim.shortcode_fits:
         return "The callback was sent for another shortcode than ours."
     return None
+
+
+def _amount_fits(payment: Payment, claim: CallbackClaim) -> bool:
+    return claim.amount_cents == payment.amount_cents
 
 
 def _fill_ids(payment: Payment, claim: CallbackClaim, now: datetime) -> None:

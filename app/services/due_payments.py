@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, case, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.models import LIVE_STATES, Payment, PaymentState, TaskKind
@@ -100,6 +100,19 @@ def postpone_check(session: Session, payment_id: int, until: datetime | None) ->
     )
 
 
+def end_check(session: Session, payment_id: int, now: datetime) -> None:
+    """Give a claimed payment back; a look that was planned meanwhile stays planned."""
+    session.execute(
+        update(Payment)
+        .where(Payment.id == payment_id)
+        .values(
+            leased_until=None,
+            next_check_at=case((Payment.next_check_at > now, Payment.next_check_at)),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
 def note_no_verdict(
     session: Session, payment_id: int, reason: str, schedule: CheckSchedule, now: datetime
 ) -> datetime | None:
@@ -111,6 +124,8 @@ def note_no_verdict(
     payment.leased_until = None
     if payment.status == PaymentState.SUCCEEDED:
         return None  # while we asked, a callback settled it; its confirmation stays due
+    if payment.review_reason is None and payment.status == PaymentState.FAILED:
+        return _plan_second_look(payment, schedule, now)
     if payment.review_reason is not None or payment.status not in LIVE_STATES:
         payment.next_check_at = None
         return None
@@ -133,6 +148,16 @@ def note_no_verdict(
     payment.next_check_at = schedule.next_check(payment, now)
     payment.updated_at = now
     session.flush()
+    return payment.next_check_at
+
+
+def _plan_second_look(payment: Payment, schedule: CheckSchedule, now: datetime) -> datetime | None:
+    """For a payment that failed because time ran out: ask on until there is a verdict."""
+    if payment.next_check_at is None or payment.next_check_at > now:
+        return payment.next_check_at
+    payment.check_count += 1
+    is_over = (now - payment.created_at).total_seconds() >= schedule.give_up_after_seconds
+    payment.next_check_at = None if is_over else schedule.next_check(payment, now)
     return payment.next_check_at
 
 

@@ -23,6 +23,7 @@ from app.services.receipts import ReceiptFacts, match_receipt, register_receipt
 from app.services.records import Matter, file_task, record_payment_event, solve_tasks
 from app.services.settle_payment import PAID_MESSAGE
 from app.services.use_money import use_money
+from app.services.webhooks.news import tell_of_unmatched_money
 from app.utils.money import cents_to_wire
 from app.utils.phone import normalise_msisdn
 
@@ -31,7 +32,9 @@ def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool
     """Book money of which nobody knows what it is for; False if the receipt is there by now."""
     if not register_receipt(session, facts, now, payment_id=None, state=ReceiptState.UNMATCHED):
         return False
-    book_unmatched(session, session.get_one(MpesaReceipt, facts.receipt), now)
+    row = session.get_one(MpesaReceipt, facts.receipt)
+    book_unmatched(session, row, now)
+    tell_of_unmatched_money(session, row, now)
     amount = f"KES {cents_to_wire(facts.amount_cents)}"
     file_task(
         session,

@@ -19,10 +19,12 @@ from tests.factories import (
     CHEAP_HASH,
     make_category,
     make_comment,
+    make_delivery,
     make_notification,
     make_product,
     make_task,
     make_user,
+    make_webhook,
 )
 
 BASE = "http://localhost"
@@ -52,6 +54,7 @@ def shop(database, database_url, clock):
         make_comment(session, user, product)
         make_task(session, user)
         make_notification(session, user)
+        make_delivery(session, make_webhook(session, user))
     assert (user.id, product.id, order.id) == (1, 1, 1)
     file = Path(database_url.removeprefix("sqlite:///"))
     database.dispose()

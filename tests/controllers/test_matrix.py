@@ -21,10 +21,12 @@ from tests.core import after, ask_to_pay, buy, database_snapshot, pay
 from tests.factories import (
     make_category,
     make_comment,
+    make_delivery,
     make_notification,
     make_product,
     make_task,
     make_user,
+    make_webhook,
 )
 
 PAGES = frozenset(blueprint.name for blueprint in BLUEPRINTS)
@@ -47,6 +49,8 @@ class Targets:
     comment: int
     task: int
     notification: int
+    webhook: int
+    delivery: int
 
 
 TARGETS = frozenset(field.name for field in fields(Targets))
@@ -208,6 +212,18 @@ ENTRIES = [
     Entry("GET", "/api/notifications", _signed_in(200)),
     Entry("POST", "/api/notifications/{notification}/read", READ_NOTIFICATION),
     Entry("POST", "/api/notifications/read-all", _signed_in(204)),
+    Entry("GET", "/api/webhooks", _admin(200)),
+    Entry("POST", "/api/webhooks", _admin(201), {"url": "https://erp#.example.co.ke/hook"}),
+    Entry("GET", "/api/webhooks/{webhook}", _admin(200)),
+    Entry("PATCH", "/api/webhooks/{webhook}", _admin(200), {"enabled": False}),
+    Entry("DELETE", "/api/webhooks/{webhook}", _admin(204)),
+    Entry("POST", "/api/webhooks/{webhook}/rotate-secret", _admin(200)),
+    Entry("POST", "/api/webhooks/{webhook}/test", _admin(202)),
+    Entry("POST", "/api/webhooks/{webhook}/replay", _admin(202), {"since": "2026-11-22T09:00:00Z"}),
+    Entry("GET", "/api/webhooks/{webhook}/deliveries", _admin(200)),
+    Entry("GET", "/api/webhooks/{webhook}/deliveries/{delivery}", _admin(200)),
+    Entry("POST", "/api/webhooks/{webhook}/deliveries/{delivery}/replay", _admin(202)),
+    Entry("GET", "/api/webhook-events", _admin(200)),
 ]
 
 
@@ -255,6 +271,10 @@ class World:
             payment = ask_to_pay(session, paid)
             pay(session, payment)
             made |= {"paid_order": paid.id, "payment": payment.id}
+        if names & {"webhook", "delivery"}:
+            webhook = make_webhook(session, self.people["admin"])
+            delivery = make_delivery(session, webhook)
+            made |= {"webhook": webhook.id, "delivery": delivery.id}
         makers = {
             "pending_order": lambda: buy(session, owner, (product, 1)),
             "payable_order": lambda: buy(session, owner, (product, 1)),

@@ -2,13 +2,17 @@
 
 import base64
 import json
+import ssl
 from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from daraja_fakes import TOKEN, FakeDaraja, Moment, envelope, settings
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
+from daraja_fakes import NOON, TOKEN, FakeDaraja, Moment, envelope, settings
 from merchant_fakes import (
     ACKNOWLEDGED,
     CERTIFICATE,
@@ -272,11 +276,31 @@ def test_without_a_shortcode_for_payouts_all_else_still_works(name, asked):
     assert client.reverse(reversal()) == ACCEPTED
 
 
+def with_key(kind):
+    """The certificate, its key of another kind as the last byte of RSA's number says."""
+    der = ssl.PEM_cert_to_DER_cert(CERTIFICATE.decode())
+    rsa = bytes.fromhex("06092a864886f70d010101")
+    assert der.count(rsa) == 1
+    return ssl.DER_cert_to_PEM_cert(der.replace(rsa, rsa[:-1] + bytes([kind]))).encode()
+
+
+def with_elliptic_key():
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "elliptic.invalid")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOON, NOON)
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
 @pytest.mark.parametrize("name", ASKS)
 @pytest.mark.parametrize(
     "broken",
-    [{"certificate": b"no certificate"}, {"password": "x" * 246}],
-    ids=["no certificate", "a long password"],
+    [
+        {"certificate": b"no certificate"},
+        {"certificate": with_key(0x7F)},
+        {"certificate": with_elliptic_key()},
+        {"password": "x" * 246},
+    ],
+    ids=["no certificate", "an unknown key", "an elliptic key", "a long password"],
 )
 def test_an_initiator_that_cannot_work_is_our_fault_and_nothing_is_sent(name, broken):
     fake = FakeDaraja((200, ACKNOWLEDGED))

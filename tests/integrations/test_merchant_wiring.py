@@ -1,10 +1,12 @@
 """From settings to the client: what is set is what may be asked for."""
 
+import logging
 from dataclasses import replace
 
 import pytest
 from merchant_fakes import CERTIFICATE, merchant
 
+from app import create_app
 from app.config import C2bVersion, Config
 from app.db import Database
 from app.integrations.mpesa import Initiator, MerchantClient, MerchantSettings
@@ -85,3 +87,17 @@ def test_the_ports_hold_the_client(tmp_path):
 def test_settings_that_cannot_work_are_refused_by_name(changes, named):
     with pytest.raises(ValueError, match=named):
         merchant(**changes)
+
+
+def test_the_secrets_of_the_merchant_are_taken_out_of_every_log_line(tmp_path, capsys):
+    config = laptop(
+        mpesa_initiator_password="initiator-password-1",
+        database_url=f"sqlite:///{tmp_path}/shop.db",
+        queue_url=f"sqlite:///{tmp_path}/queue.db",
+        media_url=str(tmp_path),
+        log_level="INFO",
+    )
+    create_app(config)
+    secrets = (config.mpesa_initiator_password, config.mpesa_c2b_secret)
+    logging.getLogger("test").warning("asked %s at /c/%s", *secrets)
+    assert "asked [redacted] at /c/[redacted]" in capsys.readouterr().err

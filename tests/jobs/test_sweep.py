@@ -29,6 +29,7 @@ def shop(database):
     return lapsed, due_payment, told_payment
 
 
+@pytest.mark.fault("F26", "F52")
 def test_one_sweep_does_all_that_is_due_and_the_next_one_nothing(
     work, database, clock, gateway, shop
 ):
@@ -67,7 +68,12 @@ def test_a_part_that_fails_stops_no_other(work, database, clock, gateway, shop, 
 
 
 def test_the_jobs_that_a_bell_may_name():
-    assert sorted(JOBS) == ["check_payment", "expire_order", "process_message"]
+    assert sorted(JOBS) == [
+        "check_payment",
+        "deliver_webhooks",
+        "expire_order",
+        "process_message",
+    ]
 
 
 def test_what_has_served_its_time_is_thrown_away_and_nothing_else(work, database, clock):

@@ -14,6 +14,7 @@ from app.models import (
     Order,
     Payment,
     Product,
+    Refund,
     Reservation,
     StockMovement,
     Task,
@@ -22,6 +23,9 @@ from app.models import (
 from app.services.audit import INVARIANTS, AuditLimits, Finding, audit
 from app.services.end_order import cancel_order, expire_order
 from app.services.inbox import report_stuck_message
+from app.services.receipts import ReceiptFacts
+from app.services.receive_money import receive_money
+from app.services.refund_money import give_money_back
 from tests.core import after, ask_to_pay, buy, is_clean, make_buyer, pay, snapshot
 from tests.factories import NOW, actor_of, make_product
 
@@ -303,3 +307,107 @@ def test_i8_a_message_that_waits_in_silence(session):
     assert audit(session, NOW + timedelta(seconds=61)) == [finding]
     report_stuck_message(session, message.id, "KeyError", NOW)
     assert audit(session, after(days=1)) == []
+
+
+@pytest.fixture
+def stray(session):
+    """Money without an order: KES 700."""
+    receive_money(session, ReceiptFacts("UKM00STRAY", 70_000, "c2b", "RENT"), NOW)
+    return session.get_one(MpesaReceipt, "UKM00STRAY")
+
+
+@pytest.fixture
+def refund(session, paid, buyer):
+    """A refund of the whole order that waits for its result."""
+    row = Refund(
+        kind="reversal",
+        state="pending",
+        order_id=paid.order_id,
+        payment_id=paid.id,
+        receipt=paid.mpesa_receipt,
+        amount_cents=paid.amount_cents,
+        reason="Late",
+        requested_by=buyer.id,
+        next_check_at=NOW,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def test_i1_a_refund_that_is_not_in_the_books(session, paid, refund):
+    assert is_clean(session)
+
+    assert corrupt(session, update(Refund).values(state="succeeded")) == [
+        Finding("I1", f"refund {refund.id}", "gave back 299900 cents, but its ledger says 0"),
+        Finding(
+            "I1",
+            f"payment {paid.id}",
+            "is succeeded, and 299900 of its 299900 cents were given back",
+        ),
+    ]
+
+
+def test_i1_more_given_back_than_came(session, paid, refund):
+    findings = corrupt(session, update(Refund).values(state="succeeded", amount_cents=300_000))
+    assert findings[1] == Finding(
+        "I1", f"receipt {paid.mpesa_receipt}", "brought 299900 cents, and 300000 were given back"
+    )
+
+
+def test_i1_a_refund_in_the_books_that_never_was(session, order, paid, refund):
+    refund.state = "succeeded"
+    give_money_back(session, refund, order, paid, NOW)
+    assert is_clean(session)
+
+    findings = corrupt(session, update(Refund).values(state="failed"))
+    assert findings[0] == Finding(
+        "I1", f"refund {refund.id}", "gave back 0 cents, but its ledger says 299900"
+    )
+
+
+def test_i5_an_order_whose_sale_was_given_back_and_that_is_not_refunded(
+    session, order, paid, refund
+):
+    refund.state = "succeeded"
+    give_money_back(session, refund, order, paid, NOW)
+    finding = Finding(
+        "I5",
+        f"order {order.id}",
+        "is paid with a total of 299900 cents, but its ledger shows 0 received and 299900 sold, of"
+        " which 299900 were given back",
+    )
+
+    assert corrupt(session, update(Order).values(status="paid")) == [finding]
+
+
+def test_i5_an_order_that_is_refunded_while_its_money_is_here(session, order, paid):
+    assert corrupt(session, update(Order).values(status="refunded"))[0].invariant == "I5"
+
+
+def test_i1_unmatched_money_beside_the_books(session, stray):
+    assert is_clean(session)
+
+    assert corrupt(session, update(MpesaReceipt).values(amount_cents=70_100)) == [
+        Finding(
+            "I1",
+            "receipt UKM00STRAY",
+            "came without an order and should stand with 70100 cents; its ledger says 70000",
+        )
+    ]
+
+
+def test_i6_unmatched_money_that_nobody_was_told_of(session, stray):
+    assert corrupt(session, update(Task).values(kind="manual")) == [
+        Finding("I6", "receipt UKM00STRAY", "holds 70000 cents without an order, and has no task")
+    ]
+
+
+def test_i7_a_refund_that_stays_open(session, refund):
+    finding = Finding("I7", f"refund {refund.id}", "pending since 2026-11-22 09:00 UTC")
+
+    assert audit(session, after(hours=25)) == []
+    assert audit(session, after(hours=25, seconds=1)) == [finding]
+    assert corrupt(session, update(Refund).values(next_check_at=None)) == [finding]

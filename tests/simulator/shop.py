@@ -1,14 +1,19 @@
 """A shop as small as can be: an address that takes callbacks, and a client that pushes."""
 
+import base64
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx2
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding
 
+import daraja_simulator
 from daraja_simulator import DEFAULT_MERCHANTS, SimulatorServer
 
 PAYBILL, TILL = DEFAULT_MERCHANTS
@@ -27,8 +32,12 @@ class Received:
     at: float = field(default_factory=time.monotonic)
 
     @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
     def callback(self):
-        return json.loads(self.body)["Body"]["stkCallback"]
+        return self.json["Body"]["stkCallback"]
 
     @property
     def metadata(self):
@@ -40,13 +49,34 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # five, as it is by default, reset connections that come together
 
 
+_OTHER_PATHS = {"/c2b/validate", "/c2b/confirm", "/service/result", "/service/timeout"}
+
+B2C = "/mpesa/b2c/v3/paymentrequest"
+REVERSAL = "/mpesa/reversal/v1/request"
+STATUS = "/mpesa/transactionstatus/v1/query"
+BALANCE = "/mpesa/accountbalance/v1/query"
+B2B = "/mpesa/b2b/v1/paymentrequest"
+
+CERTIFICATE = Path(daraja_simulator.__file__).with_name("certificate.pem").read_bytes()
+
+
+def seal(password="Safaricom999!*!", certificate=CERTIFICATE):
+    """A SecurityCredential, as the portal tells how to make one."""
+    key = x509.load_pem_x509_certificate(certificate).public_key()
+    return base64.b64encode(key.encrypt(password.encode(), padding.PKCS1v15())).decode()
+
+
+ACCEPTED = b'{"ResultCode":0,"ResultDesc":"Accepted"}'
+
+
 class Sink:
-    """Takes callbacks; `status`, `location` and `before_answer` decide how it answers."""
+    """Takes whatever is posted; the attributes decide how it answers, `answers` by the path."""
 
     def __init__(self):
         self.received = []
         self.status = 200
         self.location = None
+        self.answers = {}
         self.before_answer = lambda: None
         sink = self
 
@@ -59,6 +89,10 @@ class Sink:
                 if sink.location:
                     self.send_header("Location", sink.location)
                 self.end_headers()
+                answer = sink.answers.get(self.path, ACCEPTED)
+                self.wfile.write(
+                    answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                )
 
             def log_message(self, *args):
                 pass
@@ -76,7 +110,11 @@ class Sink:
     @property
     def codes(self):
         """The result codes that came, as they were printed; None for what cannot be read."""
-        return [_code_of(one) for one in self.received]
+        return [_code_of(one) for one in self.received if one.path not in _OTHER_PATHS]
+
+    def at(self, path):
+        """The bodies that came to an address, in their order."""
+        return [one.json for one in self.received if one.path == path]
 
     def close(self):
         self._server.shutdown()
@@ -107,6 +145,9 @@ class Shop:
         )
         assert answer.status_code == 200
         return answer.json()["access_token"]
+
+    def forget_token(self):
+        self._token = None
 
     @property
     def headers(self):
@@ -181,3 +222,154 @@ class Shop:
 
     def ledger(self):
         return self.get("ledger")["payments"]
+
+    # --- payments by the customer's menu ---
+
+    def register_body(self, merchant=PAYBILL, **changes):
+        body = {
+            "ShortCode": merchant.shortcode,
+            "ResponseType": "Completed",
+            "ConfirmationURL": f"{self.sink.url}/c2b/confirm",
+            "ValidationURL": f"{self.sink.url}/c2b/validate",
+        }
+        body.update(changes)
+        return {name: value for name, value in body.items() if value is not ...}
+
+    def register(self, merchant=PAYBILL, version="v2", **changes):
+        body = self.register_body(merchant, **changes)
+        return self.call(f"/mpesa/c2b/{version}/registerurl", body)
+
+    def register_accepted(self, merchant=PAYBILL, version="v2", **changes):
+        answer = self.register(merchant, version, **changes)
+        assert answer.status_code == 200, answer.text
+
+    def simulate(self, phone=PHONE, amount=5, merchant=PAYBILL, version="v2", **changes):
+        body = {
+            "ShortCode": merchant.shortcode,
+            "CommandID": merchant.transaction_type.value,
+            "Amount": amount,
+            "Msisdn": phone,
+            "BillRefNumber": None if merchant.till else "ORDER-1",
+        }
+        body.update(changes)
+        body = {name: value for name, value in body.items() if value is not ...}
+        return self.call(f"/mpesa/c2b/{version}/simulate", body)
+
+    def pay(self, phone=PHONE, amount=5, merchant=PAYBILL, account="ORDER-1", seconds=1, **changes):
+        """Have a customer pay, and so much time pass; the payment as the simulator has it."""
+        answer = self.simulate(phone, amount, merchant, BillRefNumber=account, **changes)
+        assert answer.status_code == 200, answer.text
+        payment_id = self.get("payments?limit=1")["payments"][0]["id"]
+        self.simulator.advance(seconds)
+        return self.get(f"payments/{payment_id}")
+
+    @property
+    def validations(self):
+        return self.sink.at("/c2b/validate")
+
+    @property
+    def confirmations(self):
+        return self.sink.at("/c2b/confirm")
+
+    def call(self, path, body):
+        return self.client.post(self.url(path), json=body, headers=self.headers)
+
+    def balance(self, merchant=PAYBILL):
+        balances = self.get("ledger")["balances"]
+        return next(one for one in balances if one["merchant"] == merchant.shortcode)
+
+    # --- service requests ---
+
+    def service_body(self, path, **changes):
+        """A body that is accepted, in the order of the manual."""
+        urls = {
+            "QueueTimeOutURL": f"{self.sink.url}/service/timeout",
+            "ResultURL": f"{self.sink.url}/service/result",
+        }
+        initiator = {"Initiator": "testapi", "SecurityCredential": seal()}
+        bodies = {
+            B2C: {
+                "OriginatorConversationID": "refund-1",
+                "InitiatorName": "testapi",
+                "SecurityCredential": seal(),
+                "CommandID": "BusinessPayment",
+                "Amount": "10",
+                "PartyA": "174379",
+                "PartyB": PHONE,
+                "Remarks": "Refund",
+                **urls,
+                "Occassion": "ORDER-1",
+            },
+            REVERSAL: {
+                **initiator,
+                "CommandID": "TransactionReversal",
+                "TransactionID": "UKM1234567",
+                "Amount": "5",
+                "ReceiverParty": "174379",
+                "RecieverIdentifierType": "11",
+                **urls,
+                "Remarks": "Refund",
+            },
+            STATUS: {
+                **initiator,
+                "CommandID": "TransactionStatusQuery",
+                "TransactionID": "UKM1234567",
+                "PartyA": "174379",
+                "IdentifierType": "4",
+                **urls,
+                "Remarks": "OK",
+                "Occasion": "OK",
+            },
+            BALANCE: {
+                **initiator,
+                "CommandID": "AccountBalance",
+                "PartyA": "174379",
+                "IdentifierType": "4",
+                "Remarks": "OK",
+                **urls,
+            },
+            B2B: {
+                **initiator,
+                "CommandID": "BusinessPayBill",
+                "SenderIdentifierType": "4",
+                "RecieverIdentifierType": "4",
+                "Amount": "190",
+                "PartyA": "174379",
+                "PartyB": "600000",
+                "AccountReference": "353353",
+                "Requester": PHONE,
+                "Remarks": "OK",
+                **urls,
+                "Occassion": "OK",
+            },
+        }
+        body = bodies[path] | changes
+        return {name: value for name, value in body.items() if value is not ...}
+
+    def ask(self, path, **changes):
+        return self.call(path, self.service_body(path, **changes))
+
+    def ask_accepted(self, path, **changes):
+        """The acknowledgement."""
+        answer = self.ask(path, **changes)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def result_of(self, path, seconds=5, **changes):
+        """Ask, let so much time pass, and return the newest result."""
+        self.ask_accepted(path, **changes)
+        self.simulator.advance(seconds)
+        return self.results[-1]
+
+    @property
+    def results(self):
+        return [one["Result"] for one in self.sink.at("/service/result")]
+
+    def movements(self):
+        return self.get("ledger")["movements"]
+
+
+def parameters_of(result):
+    """By key; None for what has no value."""
+    found = result["ResultParameters"]["ResultParameter"]
+    return {one["Key"]: one.get("Value") for one in found}

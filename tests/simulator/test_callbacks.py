@@ -245,7 +245,7 @@ def test_a_shop_that_speaks_no_http_loses_its_callback(shop):
 
 
 def test_a_silent_shop_is_given_up(open_shop, monkeypatch):
-    monkeypatch.setattr("daraja_simulator.delivery._SHORTEST_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("daraja_simulator.courier._SHORTEST_TIMEOUT_SECONDS", 0.1)
     shop = open_shop(delivery_timeout_seconds=0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         shop.push_accepted(CallBackURL=f"http://127.0.0.1:{server.getsockname()[1]}/")
@@ -296,11 +296,11 @@ def test_one_slow_shop_does_not_hold_up_another(shop):
 def test_a_prompt_that_waits_has_no_callback(shop):
     shop.push_accepted()
     gateway = shop.simulator.gateway
-    prompt = gateway.prompts()[0]
+    prompt = gateway.express.book.all()[0]
     with pytest.raises(ValueError, match="still waits"):
         build_callback(prompt, gateway.dice.named("x"), gateway.clock.now())
     with pytest.raises(ValueError, match="still waits"):
-        gateway.replay(prompt, 1, at_once=False)
+        gateway.express.replay(prompt, 1, at_once=False)
 
 
 @pytest.mark.parametrize("digits", ["7009", "7012", "7013", "7026"])

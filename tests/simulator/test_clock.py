@@ -95,9 +95,9 @@ def test_a_jump_stops_at_each_job_on_its_way():
     def note():
         seen.append((clock.now() - STARTED_AT).total_seconds())
         if len(seen) < 3:
-            timetable.add(5, note)
+            timetable.add(5, note, "a job")
 
-    timetable.add(5, note)
+    timetable.add(5, note, "a job")
     timetable.advance(12)
     assert seen == [5, 10]
     timetable.advance(100)
@@ -108,8 +108,8 @@ def test_a_jump_stops_at_each_job_on_its_way():
 def test_a_job_that_fails_leaves_the_others_running(caplog):
     timetable = Timetable(SimulatedClock(0, STARTED_AT))
     ran = []
-    timetable.add(1, lambda: 1 // 0)
-    timetable.add(1, lambda: ran.append(True))
+    timetable.add(1, lambda: 1 // 0, "a bad job")
+    timetable.add(1, lambda: ran.append(True), "a job")
     timetable.advance(1)
     assert ran == [True]
     assert "A job of the timetable failed" in caplog.text
@@ -120,7 +120,7 @@ def test_the_thread_runs_jobs_as_the_clock_runs():
     timetable = Timetable(clock)
     done = threading.Event()
     timetable.start()
-    timetable.add(20, done.set)
+    timetable.add(20, done.set, "a job")
     assert done.wait(5)
     timetable.stop()
     assert timetable.stopped
@@ -131,7 +131,7 @@ def test_the_thread_notices_a_jump():
     timetable = Timetable(clock)
     done = threading.Event()
     timetable.start()
-    timetable.add(20, done.set)
+    timetable.add(20, done.set, "a job")
     clock.advance(20)
     assert done.wait(5)
     timetable.stop()

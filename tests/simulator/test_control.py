@@ -8,12 +8,19 @@ import pytest
 
 from daraja_simulator.guard import _is_loopback
 from daraja_simulator.outcomes import OUTCOMES
+from daraja_simulator.people import name_of
+from daraja_simulator.push_request import read_push
+from daraja_simulator.tables import distinct_tables
 
 WAITS = "254712340000"
 
 
 def test_the_table_is_served_as_it_stands(shop):
-    rows = shop.get("outcomes")["outcomes"]
+    tables = shop.get("outcomes")
+    assert {key: len(rows) for key, rows in tables.items()} == {
+        table.key: len(table.rows) for table in distinct_tables()
+    }
+    rows = tables["outcomes"]
     assert len(rows) == len(OUTCOMES) + 1
     assert rows[0] == {
         "digits": "",
@@ -57,22 +64,27 @@ def test_a_prompt_tells_all_about_itself(shop):
         "0",
         "2026-11-22T23:59:53+03:00",
     )
-    assert shop.get("ledger") == {
-        "payments": [
-            {
-                "receipt": prompt["receipt"],
-                "amount": 70,
-                "phone": "254712345678",
-                "merchant": "174379",
-                "receiver": "174379",
-                "account_reference": "ORDER-1",
-                "merchant_request_id": prompt["merchant_request_id"],
-                "checkout_request_id": checkout_id,
-                "moved_at": "2026-11-22T23:59:53+03:00",
-            }
-        ],
-        "total": 70,
+    movement = {
+        "receipt": prompt["receipt"],
+        "kind": "express",
+        "amount": 70,
+        "balance": 100_070,
+        "phone": "254712345678",
+        "name": str(name_of("254712345678")),
+        "merchant": "174379",
+        "receiver": "174379",
+        "account_reference": "ORDER-1",
+        "merchant_request_id": prompt["merchant_request_id"],
+        "checkout_request_id": checkout_id,
+        "conversation_id": None,
+        "originator_conversation_id": None,
+        "linked_receipt": None,
+        "reversed_by": None,
+        "moved_at": "2026-11-22T23:59:53+03:00",
     }
+    ledger = shop.get("ledger")
+    assert ledger["payments"] == ledger["movements"] == [movement]
+    assert ledger["total"] == 70
 
 
 def test_prompts_are_listed_by_phone_and_state(shop):
@@ -135,9 +147,9 @@ def test_the_next_push_of_a_phone_is_forced_before_that_of_any(shop):
     forced = shop.post("next", {"outcome": "1032", "phone": "254712345678", "count": 2})
     assert forced == shop.get("next")
     assert forced["next"] == [
-        {"phone": None, "outcome": "wrong_pin"},
-        {"phone": "254712345678", "outcome": "cancelled"},
-        {"phone": "254712345678", "outcome": "cancelled"},
+        {"api": "stk", "phone": None, "outcome": "wrong_pin"},
+        {"api": "stk", "phone": "254712345678", "outcome": "cancelled"},
+        {"api": "stk", "phone": "254712345678", "outcome": "cancelled"},
     ]
     for code in (1032, 1032, 2001, 0):
         shop.push_accepted()
@@ -161,6 +173,9 @@ def test_a_forced_refusal_sends_no_prompt(shop):
         {"outcome": "pay", "count": "1"},
         {"outcome": "pay", "count": True},
         {"outcome": "pay", "count": 1001},
+        {"outcome": "pay", "api": "dance"},
+        {"outcome": "pay", "api": "qr"},
+        {"outcome": "wrong_pin", "api": "c2b"},
     ],
 )
 def test_a_senseless_force_is_refused(shop, body):
@@ -223,9 +238,26 @@ def test_the_clock_is_set_and_advanced(shop):
     assert shop.post("clock", {"factor": 0.5})["factor"] == 0.5
 
 
+def test_an_advance_tells_whether_it_waited_long_enough(shop):
+    release = threading.Event()
+    shop.sink.before_answer = lambda: release.wait(5)
+    shop.push_accepted()
+    assert shop.post("clock", {"advance": 3, "wait": True, "timeout": 0.05})["idle"] is False
+    release.set()
+    assert shop.post("clock", {"wait": True})["idle"] is True
+    assert "idle" not in shop.post("clock", {"advance": 1})
+
+
 @pytest.mark.parametrize(
     "body",
-    [{"advance": -1}, {"factor": "x"}, {"factor": 2_000_000}, {"wait": 1}, {"advance": True}],
+    [
+        {"advance": -1},
+        {"timeout": "x"},
+        {"factor": "x"},
+        {"factor": 2_000_000},
+        {"wait": 1},
+        {"advance": True},
+    ],
 )
 def test_a_senseless_clock_is_refused(shop, body):
     assert shop.post("clock", body, status=400)["error"]
@@ -293,6 +325,8 @@ def test_a_delivery_is_on_record(shop):
     assert delivery.pop("real_milliseconds") >= 0
     assert delivery == {
         "number": 1,
+        "kind": "callback",
+        "reference": checkout_id,
         "checkout_request_id": checkout_id,
         "url": f"{shop.sink.url}/callbacks/secret",
         "body": shop.sink.received[0].body.decode(),
@@ -300,6 +334,7 @@ def test_a_delivery_is_on_record(shop):
         "created_at": "2026-11-22T23:59:53+03:00",
         "attempted_at": "2026-11-22T23:59:53+03:00",
         "status": 200,
+        "answer": '{"ResultCode":0,"ResultDesc":"Accepted"}',
         "error": None,
         "was_received": True,
     }
@@ -418,7 +453,110 @@ def test_of_pay_and_cancel_at_once_one_wins(shop):
 def test_a_prompt_forgotten_by_a_reset_never_ends(shop):
     shop.push_accepted()
     gateway = shop.simulator.gateway
-    prompt = gateway.prompts()[0]
+    prompt = gateway.express.book.all()[0]
     gateway.reset()
-    assert not gateway.end_prompt(prompt, prompt.plan)
+    assert not gateway.express.end_prompt(prompt, prompt.plan)
     assert shop.ledger() == []
+
+
+# --- when there is much of it ---
+
+
+def test_long_lists_are_cut_to_the_newest(shop):
+    ids = [shop.push_accepted(f"25471234{number}0000"[:12]) for number in range(10, 15)]
+    assert [one["id"] for one in shop.get("prompts?limit=2")["prompts"]] == ids[-2:]
+    assert shop.get("prompts?limit=0") == {"prompts": []}
+    assert [one["id"] for one in shop.get("prompts?limit=99")["prompts"]] == ids
+    for path in ("prompts", "deliveries", "payments", "requests", "ledger"):
+        answer = shop.client.get(shop.url(f"/__sim/{path}?limit=some"))
+        assert answer.status_code == 400
+
+
+def test_what_waits_is_listed_and_counted_by_itself(shop):
+    first = shop.push_accepted(WAITS)
+    second = shop.push_accepted("254712350000")
+    shop.post(f"prompts/{first}/pay")
+    shop.simulator.settle()
+    waiting = shop.get("prompts?state=waiting")["prompts"]
+    assert [one["id"] for one in waiting] == [second]
+    status = shop.get("status")
+    assert (status["prompts"], status["waiting"], status["payments"]) == (2, 1, 1)
+
+
+def test_deliveries_are_listed_by_kind_state_and_reference(shop):
+    shop.register_accepted()
+    checkout_id = shop.push_accepted("254712347001")
+    payment = shop.pay()
+    shop.simulator.advance(5)
+
+    def kinds(query):
+        return [one["kind"] for one in shop.get(f"deliveries?{query}")["deliveries"]]
+
+    assert kinds("kind=validation") == ["validation"]
+    assert kinds("state=lost") == ["callback"]
+    assert kinds(f"reference={checkout_id}") == ["callback"]
+    assert kinds(f"reference={payment['id']}") == ["validation", "confirmation"]
+    assert len(kinds("limit=1")) == 1
+
+
+def test_the_status_counts_what_is_on_its_way_and_tells_what_is_due(shop):
+    status = shop.get("status")
+    assert (status["due"], status["next"], status["on_the_way"]) == (0, None, 0)
+    shop.push_accepted("254712347002")
+    checkout_id = shop.push_accepted()
+    status = shop.get("status")
+    assert status["due"] == 2
+    assert status["next"]["at"] == "2026-11-22T23:59:53+03:00"
+    assert status["next"]["what"].startswith("end of prompt ws_CO_")
+    arrived, release = threading.Event(), threading.Event()
+    shop.sink.before_answer = lambda: (arrived.set(), release.wait(5))
+    shop.simulator.gateway.timetable.advance(3)
+    assert arrived.wait(5)
+    status = shop.get("status")
+    assert status["on_the_way"] == status["deliveries_by_state"]["sending"] == 1
+    assert status["next"] == {
+        "at": "2026-11-23T00:02:53+03:00",
+        "what": status["next"]["what"],
+    }
+    assert checkout_id not in status["next"]["what"]
+    release.set()
+    shop.simulator.settle()
+    states = shop.get("status")["deliveries_by_state"]
+    assert states == {"sending": 0, "held": 0, "lost": 0, "done": 1}
+
+
+def test_a_reset_begins_the_counts_anew_whatever_was_on_its_way(shop):
+    arrived, release = threading.Event(), threading.Event()
+    shop.sink.before_answer = lambda: (arrived.set(), release.wait(5))
+    shop.push_accepted()
+    shop.simulator.gateway.timetable.advance(3)
+    assert arrived.wait(5)
+    shop.post("reset")
+    release.set()
+    shop.simulator.settle()
+    status = shop.get("status")
+    assert set(status["deliveries_by_state"].values()) == {0}
+    assert status["deliveries"] == 0
+
+
+def test_a_thousand_pushes_are_carried_at_once(open_shop):
+    """All end in one moment; every callback arrives, and the books have every shilling."""
+    shop = open_shop()
+    shop.register_accepted()
+    gateway, count = shop.simulator.gateway, 1000
+    body, now = shop.push_body(), gateway.clock.now()
+    for number in range(count):
+        phone = f"2547{number:04}5678"
+        push = read_push(body | {"PartyA": phone, "PhoneNumber": phone}, gateway.config, now)
+        gateway.express.take_push(push, gateway.identify(push.credentials))
+    assert shop.get("status")["waiting"] == count
+    shop.simulator.advance(5, timeout_seconds=60)
+    status = shop.get("status")
+    assert (status["waiting"], status["payments"], status["due"]) == (0, count, 0)
+    assert status["deliveries_by_state"] == {"sending": 0, "held": 0, "lost": 0, "done": 2 * count}
+    receipts = {one["receipt"] for one in shop.ledger()}
+    callbacks = [one for one in shop.sink.received if one.path == "/callbacks/secret"]
+    assert len(callbacks) == len(shop.confirmations) == len(receipts) == count
+    assert {one.metadata["MpesaReceiptNumber"] for one in callbacks} == receipts
+    assert {one["TransID"] for one in shop.confirmations} == receipts
+    assert shop.balance()["utility"] == 100_000 + count

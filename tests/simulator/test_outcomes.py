@@ -3,7 +3,8 @@
 import httpx2
 import pytest
 
-from daraja_simulator.outcomes import DEFAULT, OUTCOMES, find_outcome, print_table
+from daraja_simulator.outcomes import DEFAULT, OUTCOMES, TABLE
+from daraja_simulator.tables import distinct_tables
 
 PREFIX = "25471234"
 LONG_ENOUGH_SECONDS = 2400
@@ -137,27 +138,31 @@ def test_the_shop_is_told_paid_exactly_where_money_moves(outcome):
 
 
 def test_a_row_is_found_by_name_digits_and_result_code():
-    assert find_outcome("wrong_pin").digits == "2001"
-    assert find_outcome("2001").name == "wrong_pin"
-    assert find_outcome("1").name == "insufficient_balance"
-    assert find_outcome("SFC_IC0003").name == "unknown_party"
-    assert find_outcome("pay") is DEFAULT
-    assert find_outcome("0") is DEFAULT
-    assert find_outcome("cancel").digits == "1032"
-    assert find_outcome("no such row") is None
-    assert find_outcome("") is None
+    assert TABLE.find("wrong_pin").digits == "2001"
+    assert TABLE.find("2001").name == "wrong_pin"
+    assert TABLE.find("1").name == "insufficient_balance"
+    assert TABLE.find("SFC_IC0003").name == "unknown_party"
+    assert TABLE.find("pay") is DEFAULT
+    assert TABLE.find("0") is DEFAULT
+    assert TABLE.find("cancel").digits == "1032"
+    assert TABLE.find("no such row") is None
+    assert TABLE.find("") is None
 
 
 def test_digits_and_names_are_unique():
-    assert len({one.digits for one in OUTCOMES}) == len(OUTCOMES)
-    assert len({one.name for one in (DEFAULT, *OUTCOMES)}) == len(OUTCOMES) + 1
+    rows = [row for table in distinct_tables() for row in table.rows if row.digits]
+    assert len({one.digits for one in rows}) == len(rows)  # one phone, one fate, whatever is asked
+    for table in distinct_tables():
+        assert len({one.name for one in table.rows}) == len(table.rows)
+    assert TABLE.rows == (DEFAULT, *OUTCOMES)
 
 
 def test_the_printed_table_has_a_line_for_each_row_within_the_width():
-    table = print_table(90)
-    assert all(len(line) <= 90 for line in table.splitlines())
-    for outcome in OUTCOMES:
-        assert f"\n{outcome.digits}    {outcome.name} " in table
+    for table in distinct_tables():
+        text = table.print(90)
+        assert all(len(line) <= 90 for line in text.splitlines())
+        for outcome in table.rows[1:]:
+            assert f"\n{table.label_of(outcome):8}{outcome.name} " in text
 
 
 @pytest.mark.parametrize(

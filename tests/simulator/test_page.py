@@ -1,9 +1,12 @@
 """The page: readable, pressable without a script, and proof against what it shows."""
 
 import re
+from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
+
+from tests.simulator.shop import B2C, REVERSAL, STATUS
 
 WAITS = "254712340000"
 
@@ -41,7 +44,7 @@ def read_page(shop):
 def test_a_waiting_phone_has_labelled_buttons(shop):
     shop.push_accepted(WAITS, amount=1500)
     html = read_page(shop)
-    labels = [one["aria-label"] for one in Outline(html).all("button")]
+    labels = [one["aria-label"] for one in Outline(html).all("button") if "aria-label" in one]
     assert labels == [
         "Pay KES 1500 from +254 712 340 000",
         "Cancel KES 1500 from +254 712 340 000",
@@ -121,7 +124,9 @@ def test_everything_that_came_from_outside_is_escaped(shop):
     waiting = read_page(shop)
     shop.simulator.advance(60)
     ended = read_page(shop)
-    for html in (waiting, ended):
+    shop.pay(account=evil)
+    paid = read_page(shop)
+    for html in (waiting, ended, paid):
         assert "<script>" not in html
         assert "<img" not in html
         assert "&lt;script&gt;x&lt;/" in html
@@ -158,3 +163,85 @@ def test_the_page_reads_without_a_script(shop):
     assert set(re.findall(r'aria-labelledby="([^"]+)"', html)) <= set(ids)
     assert "callback_twice_at_once" in html
     assert "POST /__sim/next" in html
+
+
+# --- a customer to play ---
+
+FORM = {"shortcode": "174379", "account": "ORDER-1", "amount": "250", "phone": "0712 345 678"}
+
+
+def test_a_person_plays_a_customer_who_pays_by_paybill(shop):
+    shop.register_accepted()
+    (action,) = {one["action"] for one in Outline(read_page(shop)).all("form")}
+    answer = shop.client.post(shop.url(action), data=FORM)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/#paid")
+    shop.simulator.settle()
+    (payment,) = shop.ledger()
+    assert (payment["phone"], payment["amount"]) == ("254712345678", 250)
+    assert [one["TransID"] for one in shop.confirmations] == [payment["receipt"]]
+    html = read_page(shop)
+    assert 'tag completed">completed</span>' in html
+    assert html.count(payment["receipt"]) >= 3  # the payment, the money, what was posted
+    Outline(html)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"amount": "0"}, "The amount is in whole shillings, one or more."),
+        ({"phone": "12"}, "That is no Kenyan mobile number."),
+        ({"account": " "}, "An account of 1 to 20 characters goes with a paybill."),
+        ({"shortcode": "1"}, "No merchant has that paybill or till."),
+    ],
+)
+def test_what_a_person_got_wrong_is_said_and_what_they_typed_stays(shop, changes, sentence):
+    typed = FORM | {"account": "<ORDER>"} | changes
+    answer = shop.client.post(shop.url("/payments"), data=typed)
+    assert answer.status_code == 400
+    assert f'<p role="alert" class="alert">{sentence}</p>' in answer.text
+    for name in ("amount", "phone"):
+        assert f'value="{typed[name]}"' in answer.text
+    assert "<ORDER>" not in answer.text
+    Outline(answer.text)
+    assert shop.get("payments") == {"payments": []}
+
+
+def test_every_field_has_a_label(shop):
+    html = read_page(shop)
+    for name in ("shortcode", "account", "amount", "phone"):
+        label = re.search(rf"<label>([^<]+)\s*<(input|select) name=\"{name}\"", html)
+        assert label is not None
+        assert label[1].strip()
+
+
+def test_refunds_going_out_are_shown_with_the_money(open_shop):
+    shop = open_shop(payout_charge=15, charge_percent=Decimal(1))
+    original = shop.pay(amount=70)["id"]
+    shop.result_of(REVERSAL, TransactionID=original, Amount=70)
+    shop.result_of(B2C, Amount=30)
+    shop.result_of(B2C, OriginatorConversationID="refund-2", Amount=200_000)
+    shop.ask_accepted(STATUS, TransactionID=original)
+    html = read_page(shop)
+    assert f"of {original}</small>" in html
+    assert html.count("<small>reversed</small>") == 1  # the charge for it is not
+    assert re.search(r'tag failed">failed</span> <code>1</code>', html)
+    assert 'tag waiting">waiting</span>' in html
+    for amount in ("70.00", "-70.00", "-30.00", "-15.00", "-0.70"):
+        assert f">{amount}</td>" in html
+    Outline(html)
+
+
+def test_where_the_shop_is_told_is_shown(shop):
+    assert "no address registered" in read_page(shop)
+    shop.register_accepted()
+    assert f"{shop.sink.url}/c2b/confirm" in read_page(shop)
+
+
+def test_a_drill_does_not_make_the_page_long(open_shop):
+    shop = open_shop(duplicate_window_seconds=0)
+    for number in range(40):
+        shop.push_accepted(f"254712{number:02}0000")
+    html = read_page(shop)
+    assert "40 prompts wait for an answer; these are the newest." in html
+    assert html.count('<li class="phone">') == 30
+    assert "<title>(40)" in html

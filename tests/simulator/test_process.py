@@ -8,17 +8,29 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from decimal import Decimal
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from daraja_simulator import SimulatorConfig, SimulatorServer, cli
+from daraja_simulator import (
+    Api,
+    C2bVersion,
+    Initiator,
+    Order,
+    OverLong,
+    PhoneShape,
+    RateAnswer,
+    SimulatorConfig,
+    SimulatorServer,
+    cli,
+)
 from daraja_simulator.cli import read_config
-from daraja_simulator.config import OverLong, RateAnswer
 from daraja_simulator.logs import mask_text
-from daraja_simulator.outcomes import OUTCOMES
+from daraja_simulator.options import make_parser
+from daraja_simulator.tables import distinct_tables
 from tests.simulator.shop import Shop
 
 ROOT = Path(__file__).parents[2]
@@ -66,8 +78,10 @@ def started(*arguments, **changes):
 def test_help_prints_options_merchants_and_the_table():
     done = run("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for outcome in OUTCOMES:
-        assert f"\n{outcome.digits}    {outcome.name} " in done.stdout
+    for table in distinct_tables():
+        assert f"\n{table.title}:\n" in done.stdout
+        for outcome in table.rows:
+            assert f"\n{table.label_of(outcome):8}{outcome.name} " in done.stdout
     for words in ("--clock-factor", "paybill 174379", "store 4001001 with till 5001001"):
         assert words in done.stdout
 
@@ -151,8 +165,28 @@ def test_every_option_reaches_the_configuration():
             *("--over-long", "truncate", "--strict-callback-urls", "--expires-in-as-number"),
             *("--new-token-kills-old", "--empty-credentials-error", "--pending-query-as-500"),
             *("--unknown-query-as-400", "--control-from-anywhere"),
+            *("--validation-seconds", "4", "--result-seconds", "2", "--initiator", "shop:a:b"),
+            *("--without", "pull", "--without", "b2c", "--utility-balance", "0"),
+            *("--charge-percent", "0.55", "--payout-charge", "15", "--c2b-version", "v1"),
+            *("--no-external-validation", "--validate-express", "--confirm-express", "never"),
+            *("--phone-shape", "hashed", "--register-once", "--refuse-174379"),
+            *("--timestamp-minutes", "5", "--status-finds-express"),
         ]
     )
+    assert (config.validation_seconds, config.result_seconds) == (4, 2)
+    assert config.initiators == (Initiator("shop", "a:b"),)
+    assert config.missing_products == {Api.PULL, Api.B2C}
+    assert (config.utility_balance, config.payout_charge) == (0, 15)
+    assert config.charge_percent == Decimal("0.55")
+    assert config.c2b_version is C2bVersion.V1
+    assert config.external_validation is False
+    assert config.validate_express
+    assert config.confirm_express is Order.NEVER
+    assert config.phone_shape is PhoneShape.HASHED
+    assert config.register_once
+    assert config.refuse_174379
+    assert config.timestamp_minutes == 5
+    assert config.status_finds_express
     assert (config.host, config.port, config.seed, config.clock_factor) == ("0.0.0.0", 7000, 9, 60)
     assert [one.describe() for one in config.merchants[-2:]] == [
         "paybill 600123",
@@ -171,6 +205,14 @@ def test_every_option_reaches_the_configuration():
     assert config.pending_query_as_500
     assert config.unknown_query_as_400
     assert config.control_from_anywhere
+
+
+def test_every_setting_can_be_reached_from_the_command_line_but_the_start_of_time():
+    chosen = vars(make_parser().parse_args([]))
+    named = {one.name for one in fields(SimulatorConfig)}
+    lists = {"merchant": "merchants", "initiator": "initiators", "without": "missing_products"}
+    assert {lists.get(name, name) for name in chosen} == named - {"start_at"}
+    assert read_config([]) == SimulatorConfig(port=5001)
 
 
 def test_the_port_comes_from_the_environment_unless_it_is_given(monkeypatch):
@@ -201,6 +243,17 @@ def test_the_port_comes_from_the_environment_unless_it_is_given(monkeypatch):
         ["--over-long", "dance"],
         ["--rate-answer", "dance"],
         ["--seed", "x"],
+        ["--initiator", "nobody"],
+        ["--initiator", ":password"],
+        ["--without", "dance"],
+        ["--charge-percent", "101"],
+        ["--charge-percent", "nan"],
+        ["--charge-percent", "x"],
+        ["--utility-balance", "0.5"],
+        ["--utility-balance", "-1"],
+        ["--c2b-version", "v3"],
+        ["--confirm-express", "dance"],
+        ["--phone-shape", "dance"],
         ["--dance"],
     ],
 )

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from daraja_simulator import Merchant, OverLong
+from daraja_simulator import Api, Merchant, OverLong
 from tests.simulator.shop import PAYBILL, PHONE, PUSH, TILL
 from tests.simulator.test_tokens import assert_envelope
 
@@ -29,6 +29,8 @@ def test_an_accepted_push_is_answered_as_the_manual_prints_it(shop):
     assert body["ResponseDescription"] == "Success. Request accepted for processing"
     assert body["CustomerMessage"] == "Success. Request accepted for processing"
 
+
+NOW = "20261122235950"
 
 BAD_FIELDS = [
     ("BusinessShortCode", ..., "1234", "12345678", "17437a", True, None, [], 174379.5),
@@ -328,3 +330,75 @@ def test_two_pushes_in_one_instant_get_ids_of_their_own(open_shop):
 def test_a_push_for_another_payer_rings_the_phone_that_is_named(shop):
     shop.push_accepted(phone=PHONE, PartyA="254799999999")
     assert shop.prompts()[0]["phone"] == PHONE
+
+
+# --- mistakes that are told apart ---
+
+
+@pytest.mark.parametrize(
+    ("stamp", "is_taken"),
+    [
+        ("20261122235950", True),
+        ("20261123000450", True),  # five minutes ahead
+        ("20261122235450", True),
+        ("20261123000451", False),
+        ("20261122205950", False),  # UTC
+    ],
+)
+def test_a_clock_that_is_wrong_may_be_refused(open_shop, stamp, is_taken):
+    shop = open_shop(timestamp_minutes=5)
+    changes = {"Timestamp": stamp, "Password": PAYBILL.password_at(stamp)}
+    push, query = shop.push(**changes), shop.query("x", **changes)
+    if is_taken:
+        assert push.status_code == 200
+        assert query.json()["errorMessage"] == "The transaction does not Exist"
+    else:
+        for answer in (push, query):
+            assert_envelope(answer, 400, "400.002.02", "Bad Request - Invalid Timestamp")
+
+
+def test_an_app_may_lack_the_product(open_shop):
+    shop = open_shop(missing_products=frozenset({Api.EXPRESS}))
+    text = "Error Occurred - Invalid Access Token - Invalid API call as no apiproduct match found"
+    assert_envelope(shop.push(), 401, "401.003.01", text)
+    assert_envelope(shop.query("x"), 401, "401.003.01", text)
+    assert shop.simulate().status_code == 200
+
+
+def test_each_mistake_of_a_set_up_has_an_answer_of_its_own(open_shop):
+    """What a shop that examines its own settings can tell apart."""
+    own = Merchant("600123", "own passkey")
+    shop = open_shop(
+        merchants=(PAYBILL, TILL, own),
+        consumer_key="key",
+        consumer_secret="secret",
+        timestamp_minutes=5,
+    )
+
+    def push(merchant=own, **changes):
+        signed = {"Password": merchant.password_at(NOW), "Timestamp": NOW, **changes}
+        answer = shop.push(merchant=merchant, **signed)
+        if answer.status_code != 200:
+            return answer.json()["errorMessage"]
+        shop.simulator.advance(3)
+        code = shop.sink.codes[-1]
+        shop.simulator.advance(120)
+        return code
+
+    wrong = shop.client.get(
+        shop.url("/oauth/v1/generate?grant_type=client_credentials"), auth=("key", "guess")
+    )
+    answers = [
+        wrong.json()["errorMessage"],
+        push(Password=Merchant("600123", PAYBILL.passkey).password_at(NOW)),
+        push(Merchant("600999", "own passkey")),
+        push(TILL, TransactionType="CustomerPayBillOnline", PartyB=TILL.shortcode),
+        push(PartyB="5001001"),
+    ]
+    assert answers == [
+        "Invalid Authentication passed",
+        "[MerchantValidate] - Wrong credentials",
+        "Merchant does not exist",
+        2028,
+        "SFC_IC0003",
+    ]

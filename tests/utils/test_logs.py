@@ -34,6 +34,7 @@ def lines(capsys):
         ("POST /api/pay/cb/17.s3cr3t-Token_x HTTP", f"POST /api/pay/cb/{REDACTED} HTTP"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer " + REDACTED),
         ("got eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl", f"got {REDACTED}"),
+        ("signed with whsec_MfKQ9r8GKYqr+jUPD8/ILP= here", f"signed with {REDACTED} here"),
         ("scrypt:32768:8:1$salt$00ff", REDACTED),
         ('{"password": "hunter2", "a": 1}', f'{{"password": "{REDACTED}", "a": 1}}'),
         ("consumer_secret=abc&x=1", f"consumer_secret={REDACTED}&x=1"),

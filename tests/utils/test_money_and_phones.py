@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.models.base import MAX_CENTS
 from app.utils.clock import rfc3339, utc_now
 from app.utils.money import cents_to_wire, whole_shillings
-from app.utils.phone import mask_msisdn, normalise_msisdn
+from app.utils.phone import fits_msisdn, mask_msisdn, normalise_msisdn
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,32 @@ def test_moments_are_written_in_utc():
     nairobi = timezone(timedelta(hours=3))
     assert rfc3339(datetime(2026, 11, 22, 12, 30, 0, 999, nairobi)) == "2026-11-22T09:30:00Z"
     assert utc_now().tzinfo is UTC
+
+
+PHONE = "254708374149"
+ITS_HASH = "bbff37cea44ac0b2d964ee0dfb8d2df8513dc7ba1b36129a929fc3fbd6dd4af4"
+
+
+@pytest.mark.parametrize(
+    ("shown", "fits"),
+    [
+        (PHONE, True),
+        ("0708 374 149", True),
+        ("254708374140", False),
+        (ITS_HASH, True),
+        (ITS_HASH.upper(), True),
+        ("0" * 64, False),
+        ("2547 ***** 149", True),
+        ("25470****149", True),
+        ("0708***149", True),
+        ("2547 ***** 140", False),
+        ("2541 ***** 149", False),
+        ("**********49", None),
+        ("254708374149 - WANJIKU", None),
+        ("**** hidden ****", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_what_m_pesa_shows_of_a_phone_is_held_against_it(shown, fits):
+    assert fits_msisdn(shown, PHONE) is fits

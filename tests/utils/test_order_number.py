@@ -7,6 +7,7 @@ from app.utils.order_number import (
     _ISO_ALPHABET,
     check_character,
     is_order_number,
+    neighbours_of,
     new_order_number,
 )
 
@@ -54,3 +55,23 @@ def test_case_and_spaces_do_not_matter():
 @pytest.mark.parametrize("text", ["", "ABC", "A" * 8, "ABCDEF-", "ABCDEF\u0665", "\u0131BCDEFG"])
 def test_what_is_no_number_is_none(text):
     assert is_order_number(text) is False
+
+
+@given(bodies, st.integers(0, 6), st.sampled_from(_CLEAR_ALPHABET))
+def test_a_slip_leads_back_to_the_number_that_was_meant(body, place, wrong):
+    number = body + check_character(body)
+    if set(number) - set(_CLEAR_ALPHABET):
+        return
+    for slipped in (
+        number[:place] + wrong + number[place + 1 :],
+        number[:place] + number[place + 1 :],
+        number[:place] + wrong + number[place:],
+    ):
+        near = neighbours_of(f" {slipped.lower()}\n")
+        assert (number in near) is (slipped != number)
+        assert all(is_order_number(one) for one in near)
+
+
+@pytest.mark.parametrize("text", ["", "A", "ABCDE", "ABCDEFGHI", "RENT 2026 PLEASE"])
+def test_what_is_far_from_any_number_has_no_neighbours(text):
+    assert neighbours_of(text) == frozenset()

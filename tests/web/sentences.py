@@ -45,6 +45,7 @@ _SPEAKING = [
     "integrations/mpesa/result_codes.py",
     "integrations/mpesa/errors.py",
     "integrations/mpesa/refusals.py",
+    "integrations/webhooks/sender.py",
     "jobs/accounts.py",
     "jobs/import_products.py",
     "jobs/pictures.py",
@@ -94,9 +95,13 @@ _SPEAKING = [
     "services/tasks.py",
     "services/users/accounts.py",
     "services/users/administration.py",
+    "services/webhooks/deliveries.py",
+    "services/webhooks/endpoints.py",
+    "services/webhooks/replay.py",
     "utils/identity.py",
     "utils/passwords.py",
     "utils/phone.py",
+    "utils/web_address.py",
 ]
 """Modules whose sentences reach a page through a variable."""
 

@@ -1,6 +1,7 @@
 """The adapter for Safaricom's Daraja: it knows no table and no web framework."""
 
 from app.integrations.mpesa.breaker import CircuitBreaker
+from app.integrations.mpesa.c2b import C2bNotice, compatible_msisdn, read_c2b_notice
 from app.integrations.mpesa.client import DarajaClient
 from app.integrations.mpesa.credentials import security_credential
 from app.integrations.mpesa.errors import (
@@ -17,6 +18,11 @@ from app.integrations.mpesa.errors import (
 from app.integrations.mpesa.fields import UnreadableMessage
 from app.integrations.mpesa.memory_token_store import MemoryTokenStore
 from app.integrations.mpesa.merchant_client import MerchantClient
+from app.integrations.mpesa.merchant_result_codes import (
+    MERCHANT_RESULT_CODES,
+    MerchantResultCode,
+    explain_merchant_result,
+)
 from app.integrations.mpesa.messages import StkCallback, read_stk_callback, read_stk_query
 from app.integrations.mpesa.passwords import stk_password
 from app.integrations.mpesa.result_codes import (
@@ -26,17 +32,30 @@ from app.integrations.mpesa.result_codes import (
     ResultCode,
     explain,
 )
+from app.integrations.mpesa.results import (
+    ApiResult,
+    QueueTimeout,
+    TransactionFacts,
+    read_api_result,
+    read_balances,
+    read_queue_timeout,
+    read_transaction_facts,
+)
 from app.integrations.mpesa.settings import Initiator, MerchantSettings, MpesaSettings
 
 __all__ = [
     "FINAL_FAILURES",
+    "MERCHANT_RESULT_CODES",
     "RESULT_CODES",
+    "ApiResult",
+    "C2bNotice",
     "CircuitBreaker",
     "DarajaClient",
     "FailureStatus",
     "Initiator",
     "MemoryTokenStore",
     "MerchantClient",
+    "MerchantResultCode",
     "MerchantSettings",
     "MpesaAlreadyRegistered",
     "MpesaBusy",
@@ -47,12 +66,21 @@ __all__ = [
     "MpesaSettings",
     "MpesaUnavailable",
     "MpesaUncertain",
+    "QueueTimeout",
     "ResultCode",
     "StkCallback",
+    "TransactionFacts",
     "UnreadableMessage",
+    "compatible_msisdn",
     "explain",
+    "explain_merchant_result",
+    "read_api_result",
+    "read_balances",
+    "read_c2b_notice",
+    "read_queue_timeout",
     "read_stk_callback",
     "read_stk_query",
+    "read_transaction_facts",
     "scrub_text",
     "security_credential",
     "stk_password",

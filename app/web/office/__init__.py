@@ -12,6 +12,7 @@ from app.web.office import (  # noqa: F401 - views register themselves
     tasks,
     today,
     users,
+    webhooks,
 )
 from app.web.office.blueprint import office
 

@@ -33,6 +33,7 @@ SECTIONS = (
     Section("/office/exceptions", mark("To decide"), "scales"),
     Section("/office/users", mark("Users"), "people"),
     Section("/office/tasks", mark("Tasks"), "task"),
+    Section("/office/webhooks", mark("Webhooks"), "hook"),
 )
 
 
