@@ -25,10 +25,11 @@ from app.services.due_payments import note_no_verdict
 from app.services.end_order import cancel_order
 from app.services.fail_payment import fail_payment
 from app.services.inbox import ReceivedMessage, finish_message, keep_message, report_stuck_message
-from app.services.payment_evidence import Failure
+from app.services.payment_evidence import Failure, Proof
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
 from app.services.records import Matter, file_task
+from app.services.settle_payment import settle_payment
 from tests.core import SCHEDULE, after, ask_to_pay, buy, make_buyer, pay
 from tests.factories import NOW, actor_of, make_product
 
@@ -133,6 +134,14 @@ def never_answered(session: Session) -> Task:
     return the_task(session, TaskKind.UNKNOWN_PAYMENT)
 
 
+def found_paid(session: Session) -> Task:
+    """A report that did not fit; a query then found the payment paid, and named no receipt."""
+    task = mismatched(session)
+    proof = Proof("query", "0", "The service request is processed successfully.")
+    settle_payment(session, task.payment_id, proof, NOW)
+    return task
+
+
 def disputed(session: Session, order: Order | None = None, now: datetime = NOW) -> Task:
     """A callback said paid, and M-Pesa says that it was not."""
     payment = ask_to_pay(session, order or new_order(session), now)
@@ -158,12 +167,18 @@ def two_receipts(session: Session) -> Task:
     return the_task(session, TaskKind.RECEIPT_CONFLICT)
 
 
-def different(session: Session, *, booked: int = 150_000, said: int = 100_000) -> Task:
+def different(
+    session: Session,
+    *,
+    booked: int = 150_000,
+    said: int = 100_000,
+    receipt: str = "UKC0000003",
+) -> Task:
     """A person typed one amount, and M-Pesa's books have another."""
     order = new_order(session)
-    facts = ReceiptFacts("UKC0000003", booked, MoneySource.PERSON)
+    facts = ReceiptFacts(receipt, booked, MoneySource.PERSON)
     receive_money(session, facts, NOW, order_id=order.id)
-    comes_in(session, "UKC0000003", said, order.number, source=MoneySource.STATEMENT)
+    comes_in(session, receipt, said, order.number, source=MoneySource.STATEMENT)
     return the_task(session, TaskKind.STATEMENT_DIFFERENCE)
 
 

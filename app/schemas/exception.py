@@ -156,7 +156,9 @@ class CorrectSchema(ReasonSchema):
 
 
 class AttachQuery(Schema):
-    order_number = PlainText(min=1, max=_LONGEST_NUMBER, required=True)
+    order_number = PlainText(
+        min=1, max=_LONGEST_NUMBER, required=True, metadata={"example": "K7M2Q9X"}
+    )
 
 
 class ExceptionQuery(ListQuery):

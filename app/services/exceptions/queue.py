@@ -76,9 +76,9 @@ def list_exceptions(
 ) -> Page[Queued]:
     """What waits longest first, or what is about the most money. Raises Forbidden."""
     _require_admin(actor)
-    by_age = SortKey(Task.id)
-    by_money = SortKey(_amount(), descending=True)
-    keys = [by_money, by_age] if wanted.sort is QueueOrder.MOST_MONEY else [by_age]
+    keys = [SortKey(Task.created_at), SortKey(Task.id)]
+    if wanted.sort is QueueOrder.MOST_MONEY:
+        keys.insert(0, SortKey(_amount(), descending=True))
     found = paginate(session, _matching(wanted), keys, page)
     return Page([Queued(*row) for row in found.rows], found.next_cursor, found.total)
 

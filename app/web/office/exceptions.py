@@ -184,4 +184,5 @@ def staff_choices(assignee_id: int | None = None, name: str = "") -> list[tuple[
 
 def age_of(moment: datetime) -> str:
     """How long ago that was, in words: ``3 days``."""
-    return format_timedelta(now() - moment, locale=choose_language(), threshold=1.2)
+    age = max(now() - moment, timedelta())
+    return format_timedelta(age, "minute", threshold=1.2, locale=choose_language())
