@@ -158,7 +158,7 @@ def _amount() -> ColumnElement[int]:
     named = func.coalesce(Refund.amount_cents, Payment.amount_cents, MpesaReceipt.amount_cents, 0)
     is_debt = Task.kind.in_(DEBT_TASKS) & (Task.status != TaskStatus.DONE)
     is_less = Payment.id.is_(None) | (owed < Payment.amount_cents)
-    return case((is_debt & is_less, owed), else_=named).label("amount")
+    return case((is_debt & is_less, owed), else_=named)
 
 
 def _require_admin(actor: Actor) -> None:

@@ -103,7 +103,9 @@ def _is_proved(session: Session, kind: TaskKind, payment: Payment) -> bool:
     row = session.get(MpesaReceipt, payment.mpesa_receipt, populate_existing=True)
     if row is None:
         return False
-    heard_twice = row.bill_reference is not None or row.source == MoneySource.C2B
+    # no callback names an account or a payer: another road has told of it as well
+    told_apart = row.bill_reference is not None or row.payer_name is not None
+    heard_twice = told_apart or row.source == MoneySource.C2B
     if kind == TaskKind.DISPUTED_PAYMENT and heard_twice:
         return True
     return row.source in _ON_THEIR_BOOKS and not _is_listed(session, row.receipt)
