@@ -10,6 +10,7 @@ from app.controllers.catalogue_csv_controller import spreadsheets
 from app.controllers.category_controller import categories
 from app.controllers.comment_controller import comments
 from app.controllers.docs_controller import docs
+from app.controllers.exception_controller import exceptions
 from app.controllers.health_controller import health
 from app.controllers.item_controller import items
 from app.controllers.notification_controller import notifications
@@ -36,6 +37,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (answers, False),
     (pictures, True),
     (comments, False),
+    (exceptions, False),
     (tasks, False),
     (searching, False),
     (notifications, False),

@@ -54,15 +54,22 @@ def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool
 
 
 def attach_money(
-    session: Session, row: MpesaReceipt, order: Order, now: datetime, *, actor_id: int | None = None
+    session: Session,
+    row: MpesaReceipt,
+    order: Order,
+    now: datetime,
+    *,
+    actor_id: int | None = None,
+    reason: str | None = None,
 ) -> Payment:
-    """The money belongs to this order, and is used for it.
+    """The money belongs to this order, and is used for it; also such as a person had dismissed.
 
     Raises Conflict while it is on its way back to the payer.
     """
-    _require_unmatched(session, row)
+    if row.state != ReceiptState.DISMISSED:
+        _require_unmatched(session, row)
     payment = record_paybill_payment(session, order, _facts_of(row), now)
-    match_receipt(session, row, payment, now, actor_id=actor_id)
+    match_receipt(session, row, payment, now, actor_id=actor_id, reason=reason)
     use_money(session, order, payment, now)
     session.flush()
     return payment

@@ -12,6 +12,7 @@ from app.models import (
     InboxMessage,
     Payment,
     Task,
+    TaskStatus,
 )
 from app.services.audit.finding import Finding
 
@@ -36,7 +37,7 @@ def find_forgotten_payments(
                 Payment.created_at < deadline,
                 Payment.next_check_at.is_(None),
             ),
-            ~exists().where(Task.payment_id == Payment.id),
+            ~exists().where(Task.payment_id == Payment.id, Task.status != TaskStatus.DONE),
         )
         .order_by(Payment.id)
     ):
