@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -72,12 +72,17 @@ class Database:
                 self.bell(job, row_id)
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(self, *, statement_seconds: float | None = None) -> Iterator[Session]:
         """A session that only reads; what is changed in it is thrown away.
 
         What was loaded stays readable after it: closing detaches, where a rollback would expire.
+        ``statement_seconds`` is how long a statement of it may take, if that is to be less than
+        usual; SQLite, whose readers wait for nobody, needs no such limit.
         """
         with self._sessions() as session:
+            if statement_seconds is not None and not self.is_sqlite:
+                limit = f"{int(statement_seconds * 1000)}ms"
+                session.execute(select(func.set_config("statement_timeout", limit, True)))  # noqa: FBT003 - for this transaction alone
             yield session
 
     def dispose(self) -> None:

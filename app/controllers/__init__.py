@@ -6,6 +6,7 @@ from flask import Flask
 from app.controllers.answer_controller import answers
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
+from app.controllers.c2b_controller import c2b
 from app.controllers.catalogue_csv_controller import spreadsheets
 from app.controllers.category_controller import categories
 from app.controllers.comment_controller import comments
@@ -33,6 +34,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (orders, True),
     (payments, True),
     (reconciliation, False),
+    (c2b, False),
     (refunds, True),
     (answers, False),
     (pictures, True),

@@ -19,13 +19,13 @@ from app.schemas.exception import (
     AttachQuery,
     AttachSchema,
     CorrectSchema,
+    DecisionReasonSchema,
     ExceptionCountsSchema,
     ExceptionFileSchema,
     ExceptionQuery,
     ExceptionSchema,
     NoteSchema,
     PaidSchema,
-    ReasonSchema,
     ReceiptGivenSchema,
 )
 from app.schemas.problem import ProblemSchema
@@ -114,7 +114,7 @@ def post_attach(ask: Attachment, exception_id: int) -> Response:
 
 @exceptions.post("/exceptions/<id:exception_id>/dismiss")
 @require_role(Role.ADMIN)
-@exceptions.arguments(ReasonSchema)
+@exceptions.arguments(DecisionReasonSchema)
 @exceptions.response(200, ExceptionFileSchema)
 def post_dismiss(why: dict[str, str], exception_id: int) -> Response:
     """Close it with a reason. What is still owed, or has no end yet, cannot be closed so."""
@@ -142,7 +142,7 @@ def post_paid(word: PaidWord, exception_id: int) -> Response:
 
 @exceptions.post("/exceptions/<id:exception_id>/not-paid")
 @require_role(Role.ADMIN)
-@exceptions.arguments(ReasonSchema)
+@exceptions.arguments(DecisionReasonSchema)
 @exceptions.response(200, ExceptionFileSchema)
 def post_not_paid(why: dict[str, str], exception_id: int) -> Response:
     """It is not on the statement: the payment failed, and its order may be paid again."""
@@ -170,7 +170,7 @@ def post_receipt(word: PaidWord, exception_id: int) -> Response:
 
 @exceptions.post("/exceptions/<id:exception_id>/is-there")
 @require_role(Role.ADMIN)
-@exceptions.arguments(ReasonSchema)
+@exceptions.arguments(DecisionReasonSchema)
 @exceptions.response(200, ExceptionFileSchema)
 def post_is_there(why: dict[str, str], exception_id: int) -> Response:
     """The doubted money is on the statement: the goods may go."""
@@ -184,7 +184,7 @@ def post_is_there(why: dict[str, str], exception_id: int) -> Response:
 
 @exceptions.post("/exceptions/<id:exception_id>/not-there")
 @require_role(Role.ADMIN)
-@exceptions.arguments(ReasonSchema)
+@exceptions.arguments(DecisionReasonSchema)
 @exceptions.response(200, ExceptionFileSchema)
 def post_not_there(why: dict[str, str], exception_id: int) -> Response:
     """The report was forged, or the money taken back: it leaves the books by a correction.

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.jobs.hear_answer import hear_answer
 from app.jobs.hear_callback import hear_callback
+from app.jobs.hear_confirmation import hear_confirmation
 from app.jobs.heard import Heard
 from app.jobs.work import Work
 from app.models import InboxMessage, InboxSource
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 _LISTENERS: Mapping[str, Callable[[Session, Work, InboxMessage], Heard]] = {
     InboxSource.STK_CALLBACK: hear_callback,
     InboxSource.UNSIGNED_CALLBACK: hear_callback,
+    InboxSource.C2B_CONFIRMATION: hear_confirmation,
     InboxSource.API_RESULT: hear_answer,
     InboxSource.QUEUE_TIMEOUT: hear_answer,
 }

@@ -32,6 +32,8 @@ from app.models.refund import (
     RequestState,
 )
 from app.models.statement import (
+    IS_UNDECIDED_CLAIM,
+    UNDECIDED_CLAIMS,
     ClaimState,
     LineKind,
     PaymentClaim,
@@ -59,9 +61,11 @@ from app.models.webhook import (
 )
 
 __all__ = [
+    "IS_UNDECIDED_CLAIM",
     "LIVE_REFUNDS",
     "LIVE_STATES",
     "MONEY_TASKS",
+    "UNDECIDED_CLAIMS",
     "Account",
     "Base",
     "Basket",

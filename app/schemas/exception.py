@@ -94,7 +94,7 @@ def reason_field(**options: Any) -> PlainText:
     )
 
 
-class ReasonSchema(Schema):
+class DecisionReasonSchema(Schema):
     """Why it was decided so."""
 
     reason = reason_field(min=3, required=True)
@@ -128,7 +128,7 @@ class AttachSchema(Schema):
         return Attachment(**data, expected=Effect(expected) if expected else None)
 
 
-class ReceiptGivenSchema(ReasonSchema):
+class ReceiptGivenSchema(DecisionReasonSchema):
     """The receipt of a payment that is known to be paid."""
 
     mpesa_receipt = Receipt(max=_LONGEST_NUMBER, required=True, metadata={"example": "UKL7A1B2C3"})
@@ -149,7 +149,7 @@ class PaidSchema(ReceiptGivenSchema):
     )
 
 
-class CorrectSchema(ReasonSchema):
+class CorrectSchema(DecisionReasonSchema):
     """The amount in M-Pesa's books."""
 
     amount = Money(minimum_cents=1, required=True, metadata={"example": 1000})

@@ -6,7 +6,7 @@ and moves the payment by one conditional UPDATE.
 
 from datetime import datetime
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.models import (
@@ -19,11 +19,12 @@ from app.models import (
     TaskKind,
 )
 from app.services.hold_for_review import DECIDED, REVIEW_TASKS, hold_for_review
-from app.services.payment_evidence import Proof, Settlement, lock_payment
+from app.services.payment_evidence import CLOCKS_DIFFER, Proof, Settlement, lock_payment
 from app.services.receipts import ReceiptFacts, Standing, judge_receipt, take_receipt
 from app.services.records import Matter, file_task, record_payment_event, solve_tasks
 from app.services.use_money import use_money
 from app.services.webhooks.news import tell_of_receipt
+from app.utils.phone import fits_msisdn
 
 PAID_MESSAGE = "Paid. Thank you."
 
@@ -85,14 +86,18 @@ def _is_counted_as_paybill(session: Session, payment: Payment) -> bool:
     """A prompt had ended when money of its amount came by itself, and now a query without a
     receipt says paid: it is that money, until a receipt of its own says that there was more.
     """
-    same = exists().where(
-        Payment.order_id == payment.order_id,
-        Payment.kind == PaymentKind.PAYBILL,
-        Payment.amount_cents == payment.amount_cents,
-        MpesaReceipt.payment_id == Payment.id,
-        MpesaReceipt.transacted_at >= payment.created_at,
+    began = payment.created_at - CLOCKS_DIFFER
+    payers = session.scalars(
+        select(MpesaReceipt.payer_phone)
+        .join(Payment, Payment.id == MpesaReceipt.payment_id)
+        .where(
+            Payment.order_id == payment.order_id,
+            Payment.kind == PaymentKind.PAYBILL,
+            Payment.amount_cents == payment.amount_cents,
+            MpesaReceipt.transacted_at.is_(None) | (MpesaReceipt.transacted_at >= began),
+        )
     )
-    return bool(session.scalar(select(same)))
+    return any(fits_msisdn(payer, payment.prompted_msisdn) is not False for payer in payers)
 
 
 def _note_told_twice(session: Session, payment: Payment, proof: Proof, now: datetime) -> Settlement:

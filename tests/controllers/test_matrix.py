@@ -175,6 +175,13 @@ def _aliased(prefix: str) -> list[Entry]:
         Entry("GET", f"{prefix}/orders/{{pending_order}}", READ_ORDER),
         Entry("POST", f"{prefix}/orders/{{pending_order}}/cancel", CANCEL_ORDER, {}),
         Entry(
+            "POST",
+            f"{prefix}/orders/{{pending_order}}/paid",
+            PAY_ORDER,
+            {"mpesa_receipt": "UKM900000#"},
+        ),
+        Entry("GET", f"{prefix}/orders/{{pending_order}}/claims", _its_owner(200)),
+        Entry(
             "POST", f"{prefix}/orders/{{paid_order}}/fulfil", FULFIL_ORDER, {"status": "shipped"}
         ),
         Entry(
@@ -261,6 +268,8 @@ ENTRIES = [
     Entry("GET", "/api/search?query=boot&type=tasks", _signed_in(200)),
     *_exceptions(),
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/c2b/confirm/not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/c2b/validate/not-the-secret", _everybody(404), {}),
     Entry("POST", "/api/pay/result/1.not-the-secret", _everybody(404), {}),
     Entry("POST", "/api/pay/timeout/1.not-the-secret", _everybody(404), {}),
     Entry("GET", "/api/refunds", _admin(200)),

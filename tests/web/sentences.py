@@ -65,6 +65,8 @@ _SPEAKING = [
     "services/catalogue_csv/woocommerce.py",
     "services/categories.py",
     "services/change_tasks.py",
+    "services/claims/file.py",
+    "services/claims/said.py",
     "services/comments.py",
     "services/correct_money.py",
     "services/create_product.py",
@@ -212,6 +214,9 @@ def _of_fields() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.keyword) and node.arg == "error":
                 found |= _written(node.value)
+            elif isinstance(node, ast.keyword) and node.arg in _MESSAGES_OF_FIELDS:
+                texts = node.value.values if isinstance(node.value, ast.Dict) else []
+                found |= {one for text in texts for one in _written(text)}
             elif isinstance(node, ast.Call) and _name(node.func) == "ValidationError":
                 found |= _said_by(node)
             elif isinstance(node, ast.Assign) and _name(node.targets[0]) in _MESSAGES_OF_FIELDS:

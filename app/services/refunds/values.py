@@ -56,4 +56,3 @@ class RefundNews:
     amount_cents: int | None = None
     original_receipt: str | None = None
     our_fault: bool = False
-    already_reversed: bool = False

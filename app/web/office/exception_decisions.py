@@ -21,9 +21,9 @@ from app.schemas.exception import (
     AttachQuery,
     AttachSchema,
     CorrectSchema,
+    DecisionReasonSchema,
     NoteSchema,
     PaidSchema,
-    ReasonSchema,
     ReceiptGivenSchema,
 )
 from app.security import current_actor
@@ -104,19 +104,19 @@ def _note(session: Session, actor: Actor, task_id: int, said: dict[str, str]) ->
 
 
 DECISIONS = (
-    Decided(Action.DISMISS, ReasonSchema, _dismiss, mark("It is closed.")),
+    Decided(Action.DISMISS, DecisionReasonSchema, _dismiss, mark("It is closed.")),
     Decided(Action.PAID, PaidSchema, _paid, mark("The money is counted.")),
     Decided(
         Action.NOT_PAID,
-        ReasonSchema,
+        DecisionReasonSchema,
         _not_paid,
         mark("It is not paid, and the buyer is told. M-Pesa is asked once more."),
     ),
     Decided(Action.RECEIPT, ReceiptGivenSchema, _receipt, mark("The receipt is written down.")),
-    Decided(Action.IS_THERE, ReasonSchema, _is_there, mark("The goods may go.")),
+    Decided(Action.IS_THERE, DecisionReasonSchema, _is_there, mark("The goods may go.")),
     Decided(
         Action.NOT_THERE,
-        ReasonSchema,
+        DecisionReasonSchema,
         _not_there,
         mark("The money is out of the books, and the buyer is told."),
     ),
