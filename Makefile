@@ -1,6 +1,6 @@
 # make help lists what there is. A bare machine needs Python 3.11 or newer and make, no more.
 .POSIX:
-.PHONY: help run test check format lock clean dev screenshots
+.PHONY: help run test drill check format lock clean dev screenshots
 
 PYTHON = python3
 UV_VERSION = 0.13.9
@@ -11,7 +11,9 @@ XDIST = --dist loadscope --no-loadscope-reorder
 help:
 	@echo 'make run      install what is needed, then start the shop with a simulated M-Pesa'
 	@echo 'make test     install what is needed, then run every test (PYTEST_ARGS="-k orders" for some)'
+	@echo 'make drill    the real shop against a failing M-Pesa, and the books compared (DRILL_ARGS="--payments 500")'
 	@echo 'make check    formatting, lint, types, import rules, then every test with coverage'
+	@echo 'make reliability   run the tests of every named fault and write docs/reliability.md'
 	@echo 'make screenshots   take the pictures of docs/screenshots anew (needs Chromium)'
 	@echo 'make format   format the code and mend what the linter can mend'
 	@echo 'make lock     pin the requirements anew'
@@ -23,12 +25,18 @@ run: $(V)/.run-installed
 test: $(V)/.dev-installed $(V)/.browser-found
 	@exec $(BIN)/python -m pytest -n auto $(XDIST) $(PYTEST_ARGS)
 
+drill: $(V)/.dev-installed
+	@exec $(BIN)/python -m drill $(DRILL_ARGS)
+
 check: $(V)/.dev-installed $(V)/.browser-found
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto $(XDIST) --cov --cov-branch --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+
+reliability: $(V)/.dev-installed
+	@exec $(BIN)/python -m tests.faults --write
 
 screenshots: $(V)/.dev-installed $(V)/.browser-found
 	@exec $(BIN)/python -m tests.browser.screenshots

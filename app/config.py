@@ -97,6 +97,7 @@ class Config:
     register_limit: str
     write_limit: str
     prompt_user_limit: str
+    payment_claim_limit: str
     unsigned_callback_limit: str
     prompts_per_phone_10_minutes: int
     prompts_per_phone_day: int
@@ -121,6 +122,7 @@ class Config:
     mpesa_till: str | None
     mpesa_connect_timeout_seconds: float
     mpesa_read_timeout_seconds: float
+    mpesa_outage_pause_seconds: float
     mpesa_max_amount_shillings: int
     mpesa_query_schedule_seconds: tuple[float, ...]
     mpesa_queries_per_second: float
@@ -140,6 +142,8 @@ class Config:
 
     refund_approval_above_shillings: int
 
+    webhooks_allow_private: bool
+
     @property
     def is_production(self) -> bool:
         return self.mpesa_env is MpesaEnv.PRODUCTION
@@ -151,6 +155,33 @@ class Config:
     @property
     def uses_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log line may show, whoever writes it."""
+        return tuple(
+            secret
+            for secret in (
+                self.secret_key,
+                self.jwt_secret_key,
+                self.mpesa_consumer_secret,
+                self.mpesa_passkey,
+                self.mpesa_initiator_password,
+                self.mpesa_c2b_secret,
+            )
+            if secret
+        )
+
+    @property
+    def shortcodes(self) -> frozenset[str]:
+        """The numbers at which money reaches us: the paybill or store, the till, the menu's."""
+        numbers = (self.mpesa_shortcode, self.mpesa_till, self.mpesa_c2b_shortcode)
+        return frozenset(number for number in numbers if number)
+
+    @property
+    def customers_pay_to_till(self) -> bool:
+        """Whether what customers type is a till, at which nobody is asked for an account number."""
+        return self.mpesa_c2b_shortcode == self.mpesa_till
 
     @property
     def has_initiator(self) -> bool:
@@ -327,6 +358,7 @@ def _read(read: _Reader) -> Config:
         register_limit=read.text("REGISTER_LIMIT", "120 per minute; 2000 per hour"),
         write_limit=read.text("WRITE_LIMIT", "600 per minute"),
         prompt_user_limit=read.text("PROMPT_USER_LIMIT", "30 per 10 minutes; 200 per day"),
+        payment_claim_limit=read.text("PAYMENT_CLAIM_LIMIT", "3 per 10 minutes; 6 per day"),
         unsigned_callback_limit=read.text("UNSIGNED_CALLBACK_LIMIT", "300 per minute"),
         prompts_per_phone_10_minutes=read.whole("PROMPTS_PER_PHONE_10_MINUTES", 3, minimum=1),
         prompts_per_phone_day=read.whole("PROMPTS_PER_PHONE_DAY", 10, minimum=1),
@@ -352,6 +384,7 @@ def _read(read: _Reader) -> Config:
         mpesa_till=till,
         mpesa_connect_timeout_seconds=read.number("MPESA_CONNECT_TIMEOUT_SECONDS", 3, minimum=0.05),
         mpesa_read_timeout_seconds=read.number("MPESA_READ_TIMEOUT_SECONDS", 10, minimum=0.05),
+        mpesa_outage_pause_seconds=read.number("MPESA_OUTAGE_PAUSE_SECONDS", 30, minimum=0.05),
         mpesa_max_amount_shillings=read.whole("MPESA_MAX_AMOUNT_SHILLINGS", 250_000, minimum=1),
         mpesa_query_schedule_seconds=read.numbers(
             "MPESA_QUERY_SCHEDULE_SECONDS", "30,45,60,90,120,180,300,900"
@@ -379,6 +412,7 @@ def _read(read: _Reader) -> Config:
         mpesa_pull_number=read.text("MPESA_PULL_NUMBER", "254708374149" if simulated else "")
         or None,
         refund_approval_above_shillings=read.whole("REFUND_APPROVAL_ABOVE_SHILLINGS", 10_000),
+        webhooks_allow_private=read.flag("WEBHOOKS_ALLOW_PRIVATE", default=False),
     )
 
 
@@ -422,6 +456,11 @@ def _malformed(config: Config) -> list[str]:
         faults.append(
             "PUBLIC_URL must be an https:// address that Safaricom can reach:"
             f" {config.public_url} is not."
+        )
+    if config.webhooks_allow_private and config.mpesa_env is not MpesaEnv.SIMULATOR:
+        faults.append(
+            "WEBHOOKS_ALLOW_PRIVATE must be off: it lets webhooks reach this machine and its"
+            " network."
         )
     return faults
 

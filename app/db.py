@@ -7,14 +7,14 @@ that foreign keys count.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -32,6 +32,11 @@ EXTENSION = "sokoni_database"
 OVERFLOW = 5
 """Connections to PostgreSQL that a process may open beyond its pool, for a moment."""
 
+Bell = Callable[[str, int], None]
+"""Announces a job's work on one row, and raises nothing."""
+
+_BELLS = "sokoni_bells"
+
 _inside_transaction: ContextVar[bool] = ContextVar("inside_transaction", default=False)
 
 
@@ -47,6 +52,7 @@ class Database:
             else _postgres_engine(url, pool_size, pool_timeout_seconds)
         )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self.bell: Bell | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -65,14 +71,22 @@ class Database:
                 session.commit()
         finally:
             _inside_transaction.reset(mark)
+        if self.bell is not None:
+            for job, row_id in session.info.get(_BELLS, ()):
+                self.bell(job, row_id)
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(self, *, statement_seconds: float | None = None) -> Iterator[Session]:
         """A session that only reads; what is changed in it is thrown away.
 
         What was loaded stays readable after it: closing detaches, where a rollback would expire.
+        ``statement_seconds`` is how long a statement of it may take, if that is to be less than
+        usual; SQLite, whose readers wait for nobody, needs no such limit.
         """
         with self._sessions() as session:
+            if statement_seconds is not None and not self.is_sqlite:
+                limit = f"{int(statement_seconds * 1000)}ms"
+                session.execute(select(func.set_config("statement_timeout", limit, True)))  # noqa: FBT003 - for this transaction alone
             yield session
 
     def can_be_written(self) -> bool:
@@ -114,6 +128,14 @@ def _postgres_engine(url: str, pool_size: int, pool_timeout_seconds: float) -> E
         pool_pre_ping=True,  # the first request after a restart of PostgreSQL must not fail
         connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
     )
+
+
+def ring_after_commit(session: Session, job: str, row_id: int) -> None:
+    """Have a job's work on one row announced, once, when ``session``'s transaction has committed.
+
+    Nobody hears it where the database has no bell; a sweep finds the row.
+    """
+    session.info.setdefault(_BELLS, {})[job, row_id] = None
 
 
 def in_transaction() -> bool:

@@ -22,6 +22,7 @@ PROBLEM_JSON = "application/problem+json"
 BODY = "body"
 """The field that an error names when it is about the whole body."""
 
+_LONGEST_CAUSE = 300
 _RETRY_SECONDS = 2
 _INTERNAL = "This is our fault, not yours. Try again; if it stays, tell us the request_id."
 
@@ -87,7 +88,14 @@ def _flat(messages: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], s
 
 def _on_app_error(error: AppError) -> Response:
     if error.status >= 500:  # noqa: PLR2004 - the first server error
-        log.warning("unavailable", code=error.code, detail=error.detail, exc_info=error.__cause__)
+        cause = error.__cause__
+        log.warning(
+            "unavailable",
+            code=error.code,
+            detail=error.detail,
+            # in one line: while a database is down each request says so
+            cause=f"{type(cause).__name__}: {str(cause)[:_LONGEST_CAUSE]}" if cause else None,
+        )
     headers = {}
     wait = error.retry_after_seconds
     if wait is None and isinstance(error, Unavailable):
@@ -137,9 +145,10 @@ def _on_database_error(error: DBAPIError | PoolTimeout) -> Response:
     """A database that is busy, restarting or out of reach is a 503; the rest is a bug."""
     if not _is_passing(error):
         return _on_bug(error)
+    again = " What is sent again with the same Idempotency-Key is done once."
     refusal = Unavailable(
-        "The shop is busy or its database is restarting. Nothing was changed that you were not"
-        " told of. Try again in a moment.",
+        "The shop is busy or its database is restarting. Try again in a moment."
+        + (again if wants_problem() else ""),
         code="database_unavailable",
         retry_after_seconds=_RETRY_SECONDS,
     )

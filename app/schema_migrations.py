@@ -1,29 +1,52 @@
 """Bringing the database to the shape that the code expects, with Alembic."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from app.db import Database
 from app.models import Base
 
+log = structlog.get_logger()
 logging.getLogger("alembic").setLevel(logging.WARNING)  # it greets at every look
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
+_LOCK_NOT_AVAILABLE = "55P03"
+_TRIES = 300
+_PAUSE_SECONDS = 2.0
 _ADVISORY_LOCK = 7_046_625  # any constant: two starting processes migrate one after the other
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    with _alembic(database) as config:
-        command.upgrade(config, revision)
+    """Bring the database there, one migration after the other, each in a transaction of its own.
+
+    On PostgreSQL a statement that waits for a lock makes all that come later wait behind it, the
+    readers too. So it gives up after a second, lets them pass, and tries again: for a quarter of
+    an hour, then the OperationalError is raised, and what was done stays done.
+    """
+    for _ in range(_TRIES):
+        try:
+            with _alembic(database) as config:
+                command.upgrade(config, revision)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            log.warning("migration_waits_for_a_lock", error=str(error.orig)[:200])
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
+    raise TimeoutError("A migration found no moment without a lock in its way; try it again later.")
 
 
 def downgrade(database: Database, revision: str) -> None:
@@ -85,9 +108,10 @@ def _alembic(database: Database) -> Iterator[AlembicConfig]:
                 yield config
                 connection.commit()
         else:
-            connection.exec_driver_sql("SET lock_timeout = '60s'")
+            connection.exec_driver_sql("SET lock_timeout = '60s'")  # to wait for another's upgrade
             connection.exec_driver_sql("SET statement_timeout = 0")
             connection.exec_driver_sql(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
+            connection.exec_driver_sql("SET lock_timeout = '1s'")
             connection.commit()
             try:
                 yield config

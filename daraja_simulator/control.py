@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, Conflict, HTTPException, NotFound
 
 from daraja_simulator.apis import Api
@@ -16,11 +16,12 @@ from daraja_simulator.control_input import (
     take_newest,
 )
 from daraja_simulator.courier import Mode
+from daraja_simulator.express import Express
 from daraja_simulator.faults import read_faults
 from daraja_simulator.gateway import Gateway
 from daraja_simulator.guard import require_control
 from daraja_simulator.outcomes import TABLE as PUSH_TABLE
-from daraja_simulator.prompts import Prompt
+from daraja_simulator.prompts import Prompt, PromptState
 from daraja_simulator.table import Outcome, Table
 from daraja_simulator.tables import TABLES, tables_to_json
 
@@ -64,10 +65,9 @@ def list_outcomes() -> Response:
 
 @control.get("/prompts")
 def list_prompts() -> Response:
-    express = this_gateway().express
     prompts = [
         prompt
-        for prompt in (express.waiting() if is_waiting_asked() else express.prompts())
+        for prompt in _candidates(this_gateway().express)
         if is_chosen("phone", prompt.push.phone) and is_chosen("state", prompt.state.value)
     ]
     return answer_json({"prompts": [one.to_json() for one in take_newest(prompts)]})
@@ -147,10 +147,14 @@ def show_clock() -> Response:
 
 @control.post("/clock")
 def set_clock() -> Response:
-    """What an advance brings has happened when this answers; with `wait`, its callbacks too."""
+    """What an advance brings has happened when this answers; with `wait`, its callbacks too.
+
+    Unless one of them takes longer than `timeout` real seconds: then `idle` is false.
+    """
     gateway = this_gateway()
     body = read_object()
     waits = read_flag(body, "wait")
+    timeout = read_number(body, "timeout") if "timeout" in body else _WAIT_SECONDS
     try:
         if "factor" in body:
             gateway.clock.set_factor(read_number(body, "factor"))
@@ -158,9 +162,9 @@ def set_clock() -> Response:
         raise BadRequest(str(error)) from error
     seconds = read_number(body, "advance") if "advance" in body else 0.0
     if waits:
-        gateway.advance(seconds, _WAIT_SECONDS)
-    else:
-        gateway.timetable.advance(seconds)
+        is_idle = gateway.advance(seconds, timeout)
+        return answer_json({**_clock_json(gateway), "idle": is_idle})
+    gateway.timetable.advance(seconds)
     return answer_json(_clock_json(gateway))
 
 
@@ -212,8 +216,8 @@ def _counts_json(gateway: Gateway) -> dict[str, Any]:
     states = gateway.courier.counts()
     following = gateway.timetable.next()
     return {
-        "prompts": gateway.express.count(),
-        "waiting": gateway.express.count_waiting(),
+        "prompts": gateway.express.book.count(),
+        "waiting": gateway.express.book.count_waiting(),
         "payments": gateway.ledger.count_payments(),
         "requests": gateway.services.count(),
         "deliveries": sum(states.values()),
@@ -224,12 +228,17 @@ def _counts_json(gateway: Gateway) -> dict[str, Any]:
     }
 
 
-def is_waiting_asked() -> bool:
-    return is_chosen("state", "waiting") and not is_chosen("state", None)
+def _candidates(express: Express) -> list[Prompt]:
+    """Not all there are, where fewer will do: a drill asks often."""
+    phone = request.args.get("phone")
+    if phone:
+        return express.book.of_phone(phone)
+    is_waiting = request.args.get("state") == PromptState.WAITING
+    return express.book.waiting() if is_waiting else express.book.all()
 
 
 def _find_prompt(prompt_id: str) -> Prompt:
-    prompt = this_gateway().express.find_prompt(prompt_id)
+    prompt = this_gateway().express.book.find(prompt_id)
     if prompt is None:
         raise NotFound("There is no such prompt.")
     return prompt

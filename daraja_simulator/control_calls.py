@@ -27,7 +27,7 @@ CALLS = (
         '{"api": "stk", "outcome": "wrong_pin", "phone": "2547…", "count": 1} for what is to come',
     ),
     ("POST /__sim/faults", '{"callback_lost": 0.3, "answer_lost": 0.1, …} probabilities'),
-    ("POST /__sim/clock", '{"factor": 60, "advance": 120, "wait": true}'),
+    ("POST /__sim/clock", '{"factor": 60, "advance": 120, "wait": true, "timeout": 15}'),
     ("POST /__sim/callbacks", '{"mode": "deliver"}, or hold, or drop: all that is posted'),
     (
         "GET /__sim/deliveries?kind=&state=&reference=&limit=",

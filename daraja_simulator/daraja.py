@@ -91,7 +91,7 @@ def process_query() -> Response:
     check_caller(gateway, Api.EXPRESS)
     query = read_query(read_body(), gateway.config, gateway.clock.now())
     merchant = gateway.identify(query.credentials)
-    prompt = gateway.express.find_prompt(query.checkout_request_id)
+    prompt = gateway.express.book.find(query.checkout_request_id)
     if prompt is None or prompt.merchant is not merchant:
         if gateway.config.unknown_query_as_400:
             raise Refused(wire.invalid_field("CheckoutRequestID"))

@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
 from random import Random
 
 from daraja_simulator import results, wire
@@ -21,6 +20,7 @@ from daraja_simulator.outcomes import SECOND_RESULT_SECONDS, TABLE, Answer, Outc
 from daraja_simulator.paybill import BETWEEN_SECONDS, Paybill
 from daraja_simulator.people import name_of
 from daraja_simulator.posting import Posting
+from daraja_simulator.prompt_book import PromptBook
 from daraja_simulator.prompts import Prompt
 from daraja_simulator.push_request import PushRequest
 from daraja_simulator.results import Result
@@ -35,47 +35,10 @@ class Express:
     def __init__(self, core: Core, paybill: Paybill) -> None:
         self._core = core
         self._paybill = paybill
-        self._prompts: dict[str, Prompt] = {}
-        self._waiting: dict[str, Prompt] = {}
-        self._by_merchant_request: dict[str, Prompt] = {}
+        self.book = PromptBook()
         self._on_phone: dict[str, Prompt] = {}
         self._push_counts: Counter[str] = Counter()
         self._token_rejected: set[str] = set()
-
-    # --- what there is ---
-
-    def prompts(self) -> list[Prompt]:
-        """All there are, oldest first."""
-        with self._core.lock:
-            return list(self._prompts.values())
-
-    def waiting(self) -> list[Prompt]:
-        """Those that have not ended, oldest first."""
-        with self._core.lock:
-            return list(self._waiting.values())
-
-    def newest_waiting(self, count: int) -> list[Prompt]:
-        with self._core.lock:
-            return list(islice(reversed(self._waiting.values()), count))
-
-    def newest_ended(self, count: int) -> list[Prompt]:
-        with self._core.lock:
-            newest = islice(reversed(self._prompts.values()), count + len(self._waiting))
-            return [prompt for prompt in newest if prompt.result is not None][:count]
-
-    def count(self) -> int:
-        return len(self._prompts)
-
-    def count_waiting(self) -> int:
-        return len(self._waiting)
-
-    def find_prompt(self, checkout_request_id: str) -> Prompt | None:
-        with self._core.lock:
-            return self._prompts.get(checkout_request_id)
-
-    def find_by_merchant_request(self, merchant_request_id: str) -> Prompt | None:
-        with self._core.lock:
-            return self._by_merchant_request.get(merchant_request_id)
 
     # --- what happens to a prompt ---
 
@@ -95,9 +58,7 @@ class Express:
                 raise Refused(wire.INVALID_TOKEN)
             plan = self._fit_plan(plan, push, merchant)
             prompt = self._make_prompt(push, merchant, outcome, plan)
-            self._prompts[prompt.checkout_request_id] = prompt
-            self._waiting[prompt.checkout_request_id] = prompt
-            self._by_merchant_request[prompt.merchant_request_id] = prompt
+            self.book.enter(prompt)
             self._on_phone[push.phone] = prompt
             if plan.answer is not Answer.AFTER_CALLBACK:
                 core.timetable.add(
@@ -149,9 +110,7 @@ class Express:
 
     def reset(self) -> None:
         """Forget prompts. Call with the core's lock held."""
-        self._prompts.clear()
-        self._waiting.clear()
-        self._by_merchant_request.clear()
+        self.book.clear()
         self._on_phone.clear()
         self._push_counts.clear()
         self._token_rejected.clear()
@@ -194,7 +153,7 @@ class Express:
         how_manieth = self._push_counts[push.phone]
         dice = self._core.dice.named("ids", push.phone, how_manieth, int(now.timestamp()))
         checkout_request_id = wire.make_checkout_id(dice, now, push.phone)
-        while checkout_request_id in self._prompts:
+        while self.book.find(checkout_request_id) is not None:
             checkout_request_id = wire.make_checkout_id(dice, now, push.phone)
         return Prompt(
             merchant=merchant,
@@ -212,7 +171,7 @@ class Express:
         self.end_prompt(prompt, prompt.plan)  # it may have ended by a person's hand: no matter
 
     def _is_known(self, prompt: Prompt) -> bool:
-        return self._prompts.get(prompt.checkout_request_id) is prompt
+        return self.book.find(prompt.checkout_request_id) is prompt
 
     def _asks_first(self, prompt: Prompt) -> bool:
         is_paying = prompt.plan.result.is_success and not self._is_duplicate(prompt.push)
@@ -274,7 +233,7 @@ class Express:
             prompt.movement = book_payment(self._core, _movement(prompt, prompt.receipt, now))
         prompt.result, prompt.ended_at = result, now
         prompt.callback_body = build_callback(prompt, dice, now)
-        self._waiting.pop(prompt.checkout_request_id, None)
+        self.book.note_end(prompt)
         if self._on_phone.get(push.phone) is prompt:
             del self._on_phone[push.phone]
         log.info("prompt %s ended: %s", prompt.checkout_request_id, result.code)

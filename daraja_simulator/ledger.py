@@ -103,7 +103,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._opening_cents = opening_cents
         self._movements: list[Movement] = []
-        self._payments: list[Movement] = []
+        self._payment_count = 0
         self._by_receipt: dict[str, Movement] = {}
         self._last: dict[tuple[str, int], Movement] = {}
         self._reversals: dict[str, Movement] = {}
@@ -117,16 +117,13 @@ class Ledger:
             booked = self._book(movement)
             self._by_receipt[booked.receipt] = booked
             if booked.is_payment:
-                self._payments.append(booked)
+                self._payment_count += 1
                 self._last[booked.party, booked.cents] = booked
             if booked.linked is not None:
                 self._reversals[booked.linked] = booked
             for companion in companions:
                 self._book(companion)
         return booked
-
-    def has(self, receipt: str) -> bool:
-        return receipt in self._by_receipt
 
     def find(self, receipt: str) -> Movement | None:
         with self._lock:
@@ -150,13 +147,9 @@ class Ledger:
         with self._lock:
             return self._movements[: -count - 1 : -1]
 
-    def payments(self) -> list[Movement]:
-        """What customers paid, oldest first, also what was reversed since."""
-        with self._lock:
-            return list(self._payments)
-
     def count_payments(self) -> int:
-        return len(self._payments)
+        """What customers paid, also what was reversed since."""
+        return self._payment_count
 
     def last_of(self, phone: str, amount: int) -> Movement | None:
         """The newest payment of that phone and amount, to whichever merchant."""
@@ -170,7 +163,7 @@ class Ledger:
     def clear(self) -> None:
         with self._lock:
             self._movements.clear()
-            self._payments.clear()
+            self._payment_count = 0
             self._by_receipt.clear()
             self._last.clear()
             self._reversals.clear()

@@ -36,7 +36,7 @@ def show_page() -> str:
 
 def _render(error: str = "", typed: Mapping[str, str] | None = None) -> str:
     gateway = this_gateway()
-    waiting = gateway.express.newest_waiting(_MOST_ROWS)
+    waiting = gateway.express.book.newest_waiting(_MOST_ROWS)
     faults = gateway.script.faults.to_json()
     now = gateway.clock.now()
     ledger = gateway.ledger
@@ -49,8 +49,8 @@ def _render(error: str = "", typed: Mapping[str, str] | None = None) -> str:
         mode=gateway.courier.mode.value,
         faults={name: chance for name, chance in faults.items() if chance},
         waiting=waiting,
-        waiting_count=gateway.express.count_waiting(),
-        ended=gateway.express.newest_ended(_MOST_ROWS),
+        waiting_count=gateway.express.book.count_waiting(),
+        ended=gateway.express.book.newest_ended(_MOST_ROWS),
         seconds_left={
             prompt.checkout_request_id: max(0, round((prompt.expires_at - now).total_seconds()))
             for prompt in waiting
@@ -83,7 +83,7 @@ def pay() -> BaseResponse | tuple[str, int]:
 def press(prompt_id: str, button: str) -> BaseResponse:
     """Press a button of the phone. One that has meanwhile ended stays as it is."""
     gateway = this_gateway()
-    prompt = gateway.express.find_prompt(prompt_id)
+    prompt = gateway.express.book.find(prompt_id)
     if prompt is None or button not in _BUTTONS:
         raise NotFound
     _press(prompt, button)

@@ -46,9 +46,6 @@ class Paybill:
         with self._core.lock:
             return list(islice(reversed(self._payments.values()), count))
 
-    def count(self) -> int:
-        return len(self._payments)
-
     def find_payment(self, transaction_id: str) -> Payment | None:
         with self._core.lock:
             return self._payments.get(transaction_id)
@@ -157,12 +154,21 @@ class Paybill:
             self._finish(payment, PaymentState.FAILED, plan.result.code)
             if plan.is_forged:
                 self._forge(payment)
-        elif self.is_asked(payment.merchant):
-            payment.state = PaymentState.VALIDATING
-            notice = self._notice_of(payment)
-            self.ask(notice, lambda said: self._judge(payment, said), lost=plan.is_validation_lost)
-        else:
+        elif not self._asks(payment):
             self._complete(payment)
+
+    def _asks(self, payment: Payment) -> bool:
+        """Ask the shop, if it wants to be; what it says decides, and comes by another thread."""
+        with self._core.lock:
+            if not self.is_asked(payment.merchant):
+                return False
+            payment.state = PaymentState.VALIDATING
+            self.ask(
+                self._notice_of(payment),
+                lambda said: self._judge(payment, said),
+                lost=payment.plan.is_validation_lost,
+            )
+            return True
 
     def _judge(self, payment: Payment, said: Verdict) -> None:
         if said.code == ACCEPTED:

@@ -21,7 +21,7 @@ from daraja_simulator.wire import Refused
 log = logging.getLogger("daraja_simulator")
 
 # Of these it is on record that they failed; of others not even that they were asked for.
-_ON_RECORD = frozenset({"1", "2", "3", "4", "8", "11", "2040", "SFC_IC0003"})
+_ON_RECORD = frozenset({"1", "2", "3", "4", "8", "11", "17", "2040", "5555", "SFC_IC0003"})
 
 
 class NeverHeard(Exception):
@@ -169,7 +169,7 @@ class ServiceDesk:
     def _find_push(self, merchant: Merchant, merchant_request_id: str) -> Found | None:
         if not self._core.config.status_finds_express:
             return None
-        prompt = self._express.find_by_merchant_request(merchant_request_id)
+        prompt = self._express.book.find_by_merchant_request(merchant_request_id)
         if prompt is None or prompt.merchant is not merchant or prompt.movement is None:
             return None
         return Found(prompt.movement)

@@ -89,8 +89,8 @@ def _refused(
     return Outcome(digits, name, sentence, end, ServicePlan(refusal=refusal))
 
 
-def _result(digits: str, name: str, sentence: str, code: str) -> Outcome:
-    return Outcome(digits, name, sentence, FAILED, ServicePlan(SERVICE_RESULTS[code]))
+def _result(digits: str, name: str, sentence: str, code: str, end: ShopEnd = FAILED) -> Outcome:
+    return Outcome(digits, name, sentence, end, ServicePlan(SERVICE_RESULTS[code]))
 
 
 DEFAULT = Outcome("", "success", "Acknowledged; it is done; one result comes.", DONE, ServicePlan())
@@ -230,8 +230,14 @@ _RESULTS = (
     _result("7504", "daily_limit", "The receiver would pass the daily limit.", "4"),
     _result("7508", "receiver_full", "The receiver would pass the maximum balance.", "8"),
     _result("7511", "account_inactive", "The merchant's account is in an invalid state.", "11"),
-    _result("7515", "duplicate_detected", "M-Pesa takes it for a duplicate.", "15"),
-    _result("7517", "internal_failure", "M-Pesa fails inside.", "17"),
+    _result(
+        "7515",
+        "duplicate_detected",
+        "M-Pesa takes it for a duplicate, of which nobody has heard.",
+        "15",
+        UNKNOWN,
+    ),
+    _result("7517", "internal_failure", "M-Pesa fails inside; a status says so.", "17"),
     _result("7518", "credential_check_failed", "The initiator's credential fails a check.", "18"),
     _result("7520", "initiator_unresolved", "M-Pesa cannot resolve the initiator.", "20"),
     _result("7521", "initiator_not_allowed", "The initiator lacks the role for it.", "21"),
@@ -244,7 +250,7 @@ _RESULTS = (
     _result("7548", "credential_locked", "The initiator's password is locked.", "8006"),
     _result("7549", "unknown_receiver", "The receiver does not exist.", "SFC_IC0003"),
     _result("7553", "not_in_organisation", "The initiator is not of this merchant's.", "TP40153"),
-    _result("7555", "unknown_code", "A result code that no list has.", "5555"),
+    _result("7555", "unknown_code", "A code that no list has; a status says it failed.", "5555"),
 )
 
 _FORCED = (

@@ -1,6 +1,6 @@
 """The bodies of results and of queue timeouts, as the manual prints them and in every disguise."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,10 +14,10 @@ from daraja_simulator.merchants import Merchant
 from daraja_simulator.money import CENTS
 from daraja_simulator.operations import Done, Found, name_of_party
 from daraja_simulator.results import SUCCESS
+from daraja_simulator.service_disguises import put_on
 from daraja_simulator.service_outcomes import ResultDisguise
 from daraja_simulator.services import Service
 from daraja_simulator.wire import (
-    make_conversation_id,
     make_receipt,
     make_request_id,
     print_json,
@@ -89,8 +89,7 @@ def build_result(core: Core, service: Service, done: Done, dice: Random) -> byte
     if parameters is not None:
         result["ResultParameters"] = {"ResultParameter": parameters}
     result["ReferenceData"] = {"ReferenceItem": _reference(scene)}
-    if disguise in _DISGUISES:
-        _DISGUISES[disguise](result, dice, now)
+    put_on(disguise, result, dice, now)
     text = print_json({"Result": result})
     if disguise is ResultDisguise.MALFORMED:
         text = text[: len(text) * 2 // 3]
@@ -335,53 +334,3 @@ def _forge(core: Core, service: Service, now: datetime, dice: Random) -> Movemen
         moved_at=now,
         linked=ask.receipt or None,
     )
-
-
-# --- disguises ---
-
-_OTHER_KEYS = {
-    "FinalisedTime": "FinalizedTime",
-    "ConversationID": "Conversation ID",
-    "OriginatorConversationID": "Originator Conversation ID",
-    "TransCompletedTime": "TransactionCompletedTime",
-}
-
-
-def _listed(result: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    parameters = result.get("ResultParameters", {}).get("ResultParameter", [])
-    return parameters if isinstance(parameters, list) else [parameters]
-
-
-def _swap_types(result: dict[str, Any], _dice: Random, _now: datetime) -> None:
-    for one in _listed(result):
-        value = one.get("Value")
-        if isinstance(value, str) and value.isdigit():
-            one["Value"] = int(value)
-        elif isinstance(value, int):
-            one["Value"] = str(value)
-        elif isinstance(value, Decimal):
-            one["Value"] = f"{value:f}"
-
-
-def _swap_keys(result: dict[str, Any], _dice: Random, _now: datetime) -> None:
-    for one in _listed(result):
-        one["Key"] = _OTHER_KEYS.get(one["Key"], one["Key"])
-
-
-def _keep_one(result: dict[str, Any], _dice: Random, _now: datetime) -> None:
-    listed = _listed(result)
-    if listed:
-        result["ResultParameters"] = {"ResultParameter": listed[0]}
-
-
-def _name_another(result: dict[str, Any], dice: Random, now: datetime) -> None:
-    result["OriginatorConversationID"] = make_request_id(dice)
-    result["ConversationID"] = make_conversation_id(dice, now)
-
-
-_DISGUISES: dict[ResultDisguise, Callable[[dict[str, Any], Random, datetime], None]] = {
-    ResultDisguise.OTHER_TYPES: _swap_types,
-    ResultDisguise.OTHER_KEYS: _swap_keys,
-    ResultDisguise.OBJECT_PARAMETER: _keep_one,
-    ResultDisguise.OF_ANOTHER: _name_another,
-}

@@ -24,6 +24,7 @@ from tests.fakes import (
     FakeFiles,
     FakeGateway,
     FakeMerchant,
+    FakeWebhooks,
     shrink_here,
 )
 from tests.postgres import create_database, start_postgres, stop_postgres
@@ -47,7 +48,7 @@ _NO_WORLD = {"gateway": FakeGateway(), "doorbell": FakeDoorbell()}
 
 def pytest_collection_modifyitems(items):
     """Begin with what takes longest, so that no worker is left with it at the end."""
-    items.sort(key=lambda item: not {"e2e", "browser"} & set(item.path.parts))
+    items.sort(key=lambda item: not {"e2e", "browser", "drill"} & set(item.path.parts[-2:]))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -127,6 +128,7 @@ def database(database_url, database_kind, engines):
         with database.engine.begin() as connection:
             connection.exec_driver_sql(_EMPTY)
     yield database
+    database.bell = None
     if database.is_sqlite:  # the next test finds another file under the same name
         database.dispose()
 
@@ -166,6 +168,11 @@ def files() -> FakeFiles:
 
 
 @pytest.fixture
+def webhooks() -> FakeWebhooks:
+    return FakeWebhooks()
+
+
+@pytest.fixture
 def config(database_url, tmp_path) -> Config:
     """Settings for tests: a cheap hash, limits off, a queue of its own."""
     config = Config.from_environment(
@@ -183,7 +190,7 @@ def config(database_url, tmp_path) -> Config:
 
 
 @pytest.fixture
-def ports(clock, gateway, merchant, doorbell, files) -> Ports:
+def ports(clock, gateway, merchant, doorbell, files, webhooks) -> Ports:
     return Ports(
         clock=clock,
         gateway=gateway,
@@ -191,6 +198,7 @@ def ports(clock, gateway, merchant, doorbell, files) -> Ports:
         doorbell=doorbell,
         files=files,
         shrink_picture=shrink_here,
+        webhooks=webhooks,
     )
 
 

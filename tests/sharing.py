@@ -10,19 +10,22 @@ from pathlib import PurePosixPath
 
 from xdist.scheduler import LoadScopeScheduling
 
-OWN_SHOPS = {"test_crashes", "test_first_payment", "test_processes"}
+OWN_SHOPS = {"test_crashes", "test_first_payment", "test_processes", "test_restarts"}
 """The files of tests/e2e that need no story."""
 
 
 def group_of(nodeid: str) -> str:
     """A file goes to one worker; so do all windows of the browser, and of the tests with real
-    processes those of one database that share a shop.
+    processes those of one database that share a shop or a drill.
     """
     file, _, test = nodeid.partition("::")
     path = PurePosixPath(file)
     folder = path.parent.name
     if folder == "browser":
         return folder
+    if path.stem == "test_short_drill":
+        kind = re.search(r"\[(sqlite|postgresql)\b", test)
+        return f"drill-{kind[1]}" if kind else path.stem
     if folder == "e2e":
         kind = re.search(r"\[(sqlite|postgresql)\b", test)
         shop = path.stem if path.stem in OWN_SHOPS else "story"

@@ -7,7 +7,15 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.db import SQLITE_PRAGMAS, Database, current_database, in_transaction, reading, transaction
+from app.db import (
+    SQLITE_PRAGMAS,
+    Database,
+    current_database,
+    in_transaction,
+    reading,
+    ring_after_commit,
+    transaction,
+)
 from app.error_handlers import _is_passing
 from app.models import Category
 from tests.core import database_snapshot
@@ -106,6 +114,7 @@ def test_sqlite_is_told_what_it_must_know(database, database_kind):
     assert told == ["wal", 2, 1, 10_000]
 
 
+@pytest.mark.fault("F39")
 def test_postgresql_gives_up_on_what_takes_too_long(database, database_kind):
     if database_kind == "sqlite":
         pytest.skip("about PostgreSQL alone")
@@ -116,6 +125,7 @@ def test_postgresql_gives_up_on_what_takes_too_long(database, database_kind):
     assert told == ["10s", "5s", "15s"]
 
 
+@pytest.mark.fault("F38")
 def test_a_pool_that_is_empty_says_so_in_time(database_url, database_kind):
     if database_kind == "sqlite":
         pytest.skip("SQLite opens its own file as often as it is asked")
@@ -159,3 +169,33 @@ def test_a_broken_statement_is_a_bug_and_no_passing_trouble(database):
         session.execute(text("SELECT nothing FROM nowhere"))
 
     assert _is_passing(caught.value) is False
+
+
+def test_bells_are_rung_once_after_the_commit_and_not_at_all_without_one(database):
+    rung = []
+
+    def bell(job: str, row_id: int) -> None:
+        rung.append((job, row_id, names(database), in_transaction()))
+
+    database.bell = bell
+    with database.transaction() as session:
+        make_category(session, "Shoes")
+        for row_id in (2, 1, 2):
+            ring_after_commit(session, "look", row_id)
+        assert rung == []
+    assert rung == [("look", 2, ["Shoes"], False), ("look", 1, ["Shoes"], False)]
+    rung.clear()
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+        ring_after_commit(session, "look", 3)
+        raise ZeroDivisionError
+    with database.transaction() as session:
+        make_category(session, "Hats")
+    assert rung == []
+
+
+def test_without_a_bell_nothing_is_rung(database):
+    assert database.bell is None
+    with database.transaction() as session:
+        make_category(session, "Shoes")
+        ring_after_commit(session, "look", 1)
+    assert names(database) == ["Shoes"]

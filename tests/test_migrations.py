@@ -1,6 +1,7 @@
 """Up, down, up again; with rows in place; and the models say what the database is."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import inspect, text
@@ -17,6 +18,7 @@ from app.schema_migrations import (
     make_revision,
     upgrade,
 )
+from drill.processes import wait_until
 from tests.core import ask_to_pay, buy, database_snapshot, make_buyer, pay
 from tests.factories import NOW, make_product, make_task
 from tests.postgres import create_database
@@ -201,3 +203,103 @@ def test_a_revision_is_written_from_what_the_models_say_beyond_the_database(empt
 
     (written,) = schema_migrations.FOLDER.glob("versions/*give_pictures_back.py")
     assert "picture_url" in written.read_text()
+
+
+@pytest.mark.fault("F46")
+def test_readers_pass_a_migration_that_waits_for_a_lock(database_kind, empty, monkeypatch):
+    """A transaction holds the table; the migration waits for it, and a reader does not."""
+    if database_kind == "sqlite":
+        pytest.skip("SQLite's readers see the file as it was, whatever is written")
+    monkeypatch.setattr(schema_migrations, "_PAUSE_SECONDS", 0.2)
+    upgrade(empty, "0008")
+    with ThreadPoolExecutor(1) as pool:
+        with empty.engine.connect() as holder:
+            holder.execute(text("SELECT count(*) FROM payments"))
+            waiting = pool.submit(upgrade, empty)
+            wait_until(lambda: _waits_for_a_lock(empty), "the migration waits")
+            with empty.engine.connect() as reader:
+                # behind the migration's lock it would wait for ever: the holder lets go later
+                reader.execute(text("SET statement_timeout = '30s'"))
+                assert reader.execute(text("SELECT count(*) FROM payments")).scalar_one() == 0
+            assert not waiting.done()
+        waiting.result(timeout=60)
+    assert is_current(empty)
+
+
+def _waits_for_a_lock(database) -> bool:
+    waits = text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+        " AND relation = 'payments'::regclass"
+    )
+    with database.engine.connect() as connection:
+        return connection.execute(waits).scalar_one() > 0
+
+
+def test_a_migration_that_never_finds_a_moment_says_so(database_kind, empty, monkeypatch):
+    if database_kind == "sqlite":
+        pytest.skip("SQLite waits for its one writer")
+    monkeypatch.setattr(schema_migrations, "_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(schema_migrations, "_TRIES", 2)
+    upgrade(empty, "0008")
+    with empty.engine.connect() as holder:
+        holder.execute(text("SELECT count(*) FROM payments"))
+        with pytest.raises(TimeoutError, match="found no moment without a lock"):
+            upgrade(empty)
+    assert current_revision(empty) == "0008"
+
+
+FIRST_DEPLOYED = "0007"
+"""What ran somewhere before: from here on a migration only ever adds room."""
+
+
+def _columns(database) -> dict[str, dict[str, dict]]:
+    found = inspect(database.engine)
+    return {
+        table: {column["name"]: column for column in found.get_columns(table)}
+        for table in found.get_table_names()
+    }
+
+
+@pytest.mark.fault("F47")
+def test_the_old_version_works_on_the_new_tables(empty):
+    """While a deploy runs, both versions write. The old one names the columns that it knows: they
+    are all there, none wants more than before, and each that came has a value of its own.
+    """
+    upgrade(empty, FIRST_DEPLOYED)
+    old = _columns(empty)
+    upgrade(empty)
+    new = _columns(empty)
+    for table, columns in old.items():
+        assert columns.keys() <= new[table].keys(), table
+        for name, column in new[table].items():
+            if name in columns:
+                assert column["nullable"] or not columns[name]["nullable"], (table, name)
+            else:
+                assert column["nullable"] or column["default"] is not None, (table, name)
+
+
+@pytest.mark.fault("F47")
+def test_a_payment_of_the_old_version_is_one_of_the_new(empty):
+    upgrade(empty, FIRST_DEPLOYED)
+    old = _columns(empty)
+    upgrade(empty)
+    with empty.transaction() as session:
+        order = buy(session, make_buyer(session), (make_product(session), 1))
+        pay(session, ask_to_pay(session, order))
+    for table in ("mpesa_receipts", "payments", "ledger_events", "callback_inbox", "tasks"):
+        names = [name for name in old[table] if name != "id"]
+        again = ", ".join(_another(name) for name in names)
+        with empty.transaction() as session:
+            rows = session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            session.execute(
+                text(f"INSERT INTO {table} ({', '.join(names)}) SELECT {again} FROM {table}")
+            )
+            added = session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            assert added == 2 * rows, table
+            session.rollback()
+
+
+def _another(name: str) -> str:
+    """A column's value for a second row: unique where it has to be."""
+    unique = {"receipt": "'UKM0ANOTHER'", "mpesa_receipt": "NULL", "checkout_request_id": "NULL"}
+    return unique.get(name, "'another'" if name == "reference" else name)

@@ -2,10 +2,15 @@
 
 import click
 
+from app.cli import Failure
 from app.cli.context import opened_work
+from app.cli.statements import import_file, pull, register_pull, report
+from app.integrations.mpesa import MpesaAlreadyRegistered
 from app.jobs.check_payment import check_payment
+from app.jobs.register_c2b import c2b_addresses, register_c2b
 from app.jobs.work import Work
 from app.models import InboxMessage, Payment
+from app.ports import GatewayError
 from app.services.payment_history import make_checks_due, read_payment_history
 from app.utils.clock import rfc3339
 from app.utils.money import cents_to_wire
@@ -14,7 +19,11 @@ from app.utils.phone import mask_msisdn
 
 @click.group
 def command() -> None:
-    """Ask Safaricom about open payments; show all that is known of one."""
+    """Ask Safaricom about payments, read its books, say where to report; show all of one."""
+
+
+for _statement_command in (import_file, pull, register_pull, report):
+    command.add_command(_statement_command)
 
 
 @command.command
@@ -54,6 +63,37 @@ def show(payment_id: int) -> None:
         click.echo(f"  {rfc3339(event.created_at)}  {step:<24} by {event.source}{detail}")
     for message in history.messages:
         click.echo(f"  {_message_line(message)}")
+
+
+@command.command("register-urls")
+@click.option(
+    "--cancel-when-unreachable",
+    is_flag=True,
+    help="Have M-Pesa refuse a payment when the shop does not answer its question in time."
+    " Without this it is taken, and the shop finds its order.",
+)
+def register_urls(*, cancel_when_unreachable: bool) -> None:
+    """Tell Safaricom where to report payments that customers start in their M-Pesa menu.
+
+    In production this works once for a shortcode.
+    """
+    with opened_work() as work:
+        number = work.config.mpesa_c2b_shortcode
+        confirmation, validation = c2b_addresses(work.config).shown
+        click.echo(f"Payments to {number} are to be reported to")
+        click.echo(f"  {confirmation}\nand asked about before at\n  {validation}")
+        try:
+            register_c2b(work, cancel_when_unreachable=cancel_when_unreachable)
+        except MpesaAlreadyRegistered as error:
+            raise Failure(
+                f"Safaricom has addresses for {number} already, and takes others only after these"
+                " were deleted in its developer portal (Self Service > URL Management). If they"
+                " are the ones above, all is well."
+            ) from error
+        except GatewayError as error:
+            code = f" ({error.code})" if error.code else ""
+            raise Failure(f"Safaricom did not take them: {error.message}{code}") from error
+    click.echo("Registered.")
 
 
 def _facts(payment: Payment) -> list[tuple[str, object]]:

@@ -58,6 +58,7 @@ def _start(family: Family, config: Config) -> None:
     family.wait_until(lambda: _is_ready(config), READY_SECONDS, "web server")
     if simulator is not None:
         family.wait_until(lambda: _answers(simulator), READY_SECONDS, "simulator")
+        _register_at_simulator(config)
 
 
 def _prepare_database(config: Config) -> None:
@@ -85,6 +86,21 @@ def _seed(config: Config) -> None:
         work.database.dispose()
 
 
+def _register_at_simulator(config: Config) -> None:
+    """So that a payment from the simulated menu is reported to the shop, like any other."""
+    from app.jobs.build import build_work
+    from app.jobs.register_c2b import register_c2b
+    from app.ports import GatewayError
+
+    work = build_work(config)
+    try:
+        register_c2b(work, cancel_when_unreachable=False)
+    except GatewayError as error:
+        click.echo(f"Payments from the menu are not reported: {error.message}", err=True)
+    finally:
+        work.database.dispose()
+
+
 def _simulator_url(config: Config) -> str | None:
     """Where our own simulator is to run; None where payments go to another one, or are real."""
     is_ours = urlsplit(config.mpesa_base_url).hostname in {"127.0.0.1", "localhost"}
@@ -97,6 +113,8 @@ def _simulator(config: Config, url: str, environment: dict[str, str]) -> Child:
         merchant = f"{config.mpesa_shortcode}:{config.mpesa_passkey}"
         till = f":till={config.mpesa_till}" if config.mpesa_till else ""
         arguments += ["--merchant", merchant + till]
+    if config.mpesa_b2c_shortcode:
+        arguments += ["--merchant", f"{config.mpesa_b2c_shortcode}:{config.mpesa_passkey}"]
     return Child("simulator", python(*arguments), environment, is_quiet=True)
 
 

@@ -6,19 +6,24 @@ from flask import Flask
 from app.controllers.answer_controller import answers
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
+from app.controllers.c2b_controller import c2b
 from app.controllers.catalogue_csv_controller import spreadsheets
 from app.controllers.category_controller import categories
 from app.controllers.comment_controller import comments
 from app.controllers.docs_controller import docs
+from app.controllers.exception_controller import exceptions
 from app.controllers.health_controller import health
 from app.controllers.item_controller import items
 from app.controllers.notification_controller import notifications
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
 from app.controllers.picture_controller import media, pictures
+from app.controllers.reconciliation_controller import reconciliation
+from app.controllers.refund_controller import refunds
 from app.controllers.search_controller import searching
 from app.controllers.task_controller import tasks
 from app.controllers.user_controller import users
+from app.controllers.webhook_controller import webhooks
 
 BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (auth, False),
@@ -28,12 +33,17 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (categories, False),
     (orders, True),
     (payments, True),
+    (reconciliation, False),
+    (c2b, False),
+    (refunds, True),
     (answers, False),
     (pictures, True),
     (comments, False),
+    (exceptions, False),
     (tasks, False),
     (searching, False),
     (notifications, False),
+    (webhooks, False),
 )
 """Each with whether its views answer at the root as well."""
 

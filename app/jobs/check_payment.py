@@ -1,11 +1,11 @@
 """Asking Safaricom what became of a prompt whose callback has not come."""
 
-import time
 from datetime import timedelta
 
 import structlog
 
 from app.integrations.mpesa import explain
+from app.jobs.query_slot import wait_for_slot
 from app.jobs.work import Work
 from app.models import Payment, PaymentState
 from app.ports import PushStatus, Verdict
@@ -14,9 +14,9 @@ from app.services.due_payments import (
     CheckSchedule,
     claim_due_payments,
     claim_payment,
+    end_check,
     note_no_verdict,
     postpone_check,
-    reserve_query_slot,
 )
 from app.services.fail_payment import fail_payment
 from app.services.payment_evidence import Failure, Proof, Settlement
@@ -25,7 +25,6 @@ from app.services.settle_payment import settle_payment
 log = structlog.get_logger()
 LEASE_SECONDS = 60.0
 BATCH = 25
-LONGEST_WAIT_FOR_A_SLOT = timedelta(seconds=2)
 
 
 def schedule_of(work: Work) -> CheckSchedule:
@@ -65,27 +64,13 @@ def _check_claimed(work: Work, payment_id: int) -> None:
     if payment.checkout_request_id is None:
         _note(work, payment_id, "Safaricom never answered the push; there is no id to ask with")
         return
-    if not _wait_for_slot(work, payment_id):
+    if not wait_for_slot(work, Payment, payment_id):
         return
     status = work.ports.gateway.query(payment.checkout_request_id)
     if payment.status == PaymentState.SUCCEEDED:
         _confirm(work, payment_id, status)
     else:
         _apply(work, payment_id, status)
-
-
-def _wait_for_slot(work: Work, payment_id: int) -> bool:
-    """Keep the pace of all workers together; a slot that is far off is left to the next sweep."""
-    now = work.now()
-    with work.database.transaction() as session:
-        slot, is_ours = reserve_query_slot(
-            session, now, work.config.mpesa_queries_per_second, LONGEST_WAIT_FOR_A_SLOT
-        )
-        if not is_ours:
-            postpone_check(session, payment_id, slot)
-            return False
-    time.sleep(max(0.0, (slot - now).total_seconds()))
-    return True
 
 
 def _apply(work: Work, payment_id: int, status: PushStatus) -> None:
@@ -97,11 +82,12 @@ def _apply(work: Work, payment_id: int, status: PushStatus) -> None:
         if status.verdict is Verdict.PAID:
             proof = Proof(source="query", result_code=code, result_desc=desc[:300])
             outcome = settle_payment(session, payment_id, proof, work.now())
+            postpone_check(session, payment_id, None)
         else:
-            outcome = fail_payment(
-                session, payment_id, failure_of(code, desc, source="query"), work.now()
-            )
-        postpone_check(session, payment_id, None)
+            look_again = look_again_after(work)
+            failure = failure_of(code, desc, source="query", look_again_after=look_again)
+            outcome = fail_payment(session, payment_id, failure, work.now())
+            end_check(session, payment_id, work.now())
         if outcome is Settlement.ALREADY_FINAL:  # a callback may have settled it while we asked
             confirm_payment(session, payment_id, status, work.now())
     log.info("payment_queried", payment_id=payment_id, verdict=status.verdict, outcome=outcome)
@@ -114,7 +100,14 @@ def _confirm(work: Work, payment_id: int, status: PushStatus) -> None:
     log.info("payment_confirmed", payment_id=payment_id, verdict=status.verdict)
 
 
-def failure_of(code: str, desc: str, *, source: str) -> Failure:
+def look_again_after(work: Work) -> timedelta:
+    """When M-Pesa is asked once more about a prompt whose time ran out: no phone shows it then."""
+    return timedelta(seconds=work.config.mpesa_unknown_after_seconds)
+
+
+def failure_of(
+    code: str, desc: str, *, source: str, look_again_after: timedelta | None = None
+) -> Failure:
     """What a result code other than 0 means for the payment and for the payer."""
     meaning = explain(code)
     return Failure(
@@ -124,6 +117,7 @@ def failure_of(code: str, desc: str, *, source: str) -> Failure:
         result_desc=(desc or meaning.meaning)[:300],
         customer_message=meaning.customer_message,
         alert=meaning.alert,
+        look_again_after=look_again_after if meaning.may_turn else None,
     )
 
 

@@ -3,8 +3,7 @@
 Who acts on it is told by what was asked and what about: one line in LISTENERS for each.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
 
 from sqlalchemy.orm import Session
@@ -15,7 +14,9 @@ from app.integrations.mpesa import (
     read_api_result,
     read_queue_timeout,
 )
-from app.jobs.heard import Heard
+from app.jobs import hear_refund
+from app.jobs.check_claim import CLAIM_LISTENER
+from app.jobs.heard import Heard, Listener
 from app.jobs.work import Work
 from app.models import InboxMessage, InboxSource, MpesaRequest, RequestKind
 from app.services.mpesa_requests import (
@@ -37,21 +38,12 @@ class Subject(StrEnum):
     SHOP = "shop"
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who acts on the answers to one kind of request, in the transaction that reads them.
-
-    ``lock`` locks what the request is about, before the request itself is locked. ``heard`` acts on
-    a result: the first, or another than before. ``silenced`` is told why there is none that counts:
-    given up by M-Pesa, unreadable, or not fitting.
-    """
-
-    lock: Callable[[Session, MpesaRequest], None]
-    heard: Callable[[Session, Work, MpesaRequest, ApiResult], Heard]
-    silenced: Callable[[Session, Work, MpesaRequest, str], Heard]
-
-
-LISTENERS: Mapping[tuple[RequestKind, Subject], Listener] = {}
+LISTENERS: Mapping[tuple[RequestKind, Subject], Listener] = {
+    (RequestKind.REVERSAL, Subject.REFUND): hear_refund.MONEY_MOVED,
+    (RequestKind.PAYOUT, Subject.REFUND): hear_refund.MONEY_MOVED,
+    (RequestKind.STATUS, Subject.REFUND): hear_refund.STATE_ASKED,
+    (RequestKind.STATUS, Subject.CLAIM): CLAIM_LISTENER,
+}
 """An answer that has no line here is kept with its request, and moves nothing."""
 
 _NOBODY = Listener(

@@ -1,12 +1,13 @@
 """Reading what Safaricom says of a prompt."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 
 from sqlalchemy.orm import Session
 
 from app.integrations.mpesa import StkCallback, UnreadableMessage, read_stk_callback
-from app.jobs.check_payment import check_payment, failure_of
+from app.jobs.check_payment import check_payment, failure_of, look_again_after
 from app.jobs.heard import Heard
 from app.jobs.work import Work
 from app.models import InboxMessage, InboxSource
@@ -31,7 +32,11 @@ def hear_callback(session: Session, work: Work, message: InboxMessage) -> Heard:
     if message.source == InboxSource.UNSIGNED_CALLBACK or message.payment_id is None:
         payment_id = weigh_unsigned_claim(session, callback.checkout_request_id, now)
         return _queried("unmatched" if payment_id is None else "queried", payment_id)
-    claim = _claim_of(callback, shortcode_fits=_shortcode_fits(work, message.headers))
+    claim = _claim_of(
+        callback,
+        shortcode_fits=_shortcode_fits(work, message.headers),
+        look_again=look_again_after(work),
+    )
     outcome = apply_callback(session, message.payment_id, claim, now)
     needs_query = outcome in {"mismatched", "incomplete"}
     return _queried(outcome, message.payment_id if needs_query else None)
@@ -43,7 +48,10 @@ def _queried(outcome: str, payment_id: int | None) -> Heard:
     return Heard(outcome, partial(check_payment, payment_id=payment_id))
 
 
-def _claim_of(callback: StkCallback, *, shortcode_fits: bool) -> CallbackClaim:
+def _claim_of(
+    callback: StkCallback, *, shortcode_fits: bool, look_again: timedelta
+) -> CallbackClaim:
+    code, desc = callback.result_code, callback.result_desc
     return CallbackClaim(
         merchant_request_id=callback.merchant_request_id,
         checkout_request_id=callback.checkout_request_id,
@@ -53,7 +61,7 @@ def _claim_of(callback: StkCallback, *, shortcode_fits: bool) -> CallbackClaim:
         receipt=callback.receipt,
         failure=None
         if callback.claims_success
-        else failure_of(callback.result_code, callback.result_desc, source="callback"),
+        else failure_of(code, desc, source="callback", look_again_after=look_again),
         shortcode_fits=shortcode_fits,
     )
 

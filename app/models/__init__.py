@@ -39,7 +39,10 @@ from app.models.refund import (
     RequestState,
 )
 from app.models.statement import (
+    IS_UNDECIDED_CLAIM,
+    UNDECIDED_CLAIMS,
     ClaimState,
+    LineKind,
     PaymentClaim,
     StatementImport,
     StatementLine,
@@ -55,11 +58,21 @@ from app.models.task import (
     TaskStatus,
 )
 from app.models.user import LoginSession, User
+from app.models.webhook import (
+    DeliveryState,
+    DisabledReason,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 
 __all__ = [
+    "IS_UNDECIDED_CLAIM",
     "LIVE_REFUNDS",
     "LIVE_STATES",
     "MONEY_TASKS",
+    "UNDECIDED_CLAIMS",
     "Account",
     "Base",
     "Basket",
@@ -68,6 +81,8 @@ __all__ = [
     "ClaimState",
     "Comment",
     "Decision",
+    "DeliveryState",
+    "DisabledReason",
     "DoctorProbe",
     "IdempotencyKey",
     "InboxMessage",
@@ -75,6 +90,7 @@ __all__ = [
     "LedgerEntry",
     "LedgerEvent",
     "LedgerEventKind",
+    "LineKind",
     "LoginSession",
     "MoneySource",
     "MovementKind",
@@ -115,5 +131,9 @@ __all__ = [
     "TaskPriority",
     "TaskStatus",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
     "WorkerHeartbeat",
 ]

@@ -25,7 +25,7 @@ def fail_payment(session: Session, payment_id: int, failure: Failure, now: datet
     payment.result_code = failure.result_code
     payment.result_desc = failure.result_desc
     payment.customer_message = failure.customer_message
-    _close(payment, now)
+    _close(payment, failure, now)
     record_payment_event(
         session,
         payment.id,
@@ -42,8 +42,9 @@ def fail_payment(session: Session, payment_id: int, failure: Failure, now: datet
     return Settlement.FAILED
 
 
-def _close(payment: Payment, now: datetime) -> None:
-    payment.next_check_at = None
+def _close(payment: Payment, failure: Failure, now: datetime) -> None:
+    look_again = failure.look_again_after
+    payment.next_check_at = None if look_again is None else now + look_again
     payment.leased_until = None
     payment.finished_at = now
     payment.updated_at = now

@@ -19,7 +19,9 @@ from app.ports import RequestAccepted
 from app.services.records import Matter, file_task
 from app.utils.callback_secret import CallbackSecret
 
-_OPEN = (RequestState.CREATED, RequestState.SENT, RequestState.UNKNOWN)
+OPEN_REQUESTS = (RequestState.CREATED, RequestState.SENT, RequestState.UNKNOWN)
+"""An answer may still come."""
+
 _UNSETTLED = (RequestState.CREATED, RequestState.UNKNOWN)
 GIVEN_UP = "M-Pesa's queue gave the request up."
 _LONGEST = 300
@@ -167,7 +169,7 @@ def expire_requests(session: Session, request_ids: Collection[int]) -> None:
     """Nobody waits for these any more. An answer that comes all the same is still heard."""
     for request_id in sorted(request_ids):
         request = lock_request(session, request_id)
-        _move(session, request, _OPEN, {"state": RequestState.EXPIRED})
+        _move(session, request, OPEN_REQUESTS, {"state": RequestState.EXPIRED})
 
 
 def note_answer(session: Session, request_id: int, answer: Answer, now: datetime) -> Hearing:

@@ -8,8 +8,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from app.errors import NotFound
-from app.models import Order, OrderEvent, OrderStatus, Payment, PaymentState
+from app.models import (
+    LIVE_STATES,
+    UNDECIDED_CLAIMS,
+    Order,
+    OrderEvent,
+    OrderStatus,
+    Payment,
+    PaymentClaim,
+    PaymentState,
+)
 from app.policies import Actor, own_orders
+from app.services.claims import claims_of
 from app.services.pages import Page, PageRequest, SortKey, paginate
 from app.services.read_orders import OrderView, find_order, money_of
 
@@ -18,13 +28,14 @@ _ATTEMPTS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class OrderStory:
-    """An order with what happened to it: when it took which step, and each try to pay, the latest
-    first.
+    """An order with what happened to it: when it took which step, each try to pay and each payment
+    that its buyer named, the latest first.
     """
 
     view: OrderView
     reached_at: dict[OrderStatus, datetime]
     attempts: Sequence[Payment]
+    claims: Sequence[PaymentClaim] = ()
 
     @property
     def order(self) -> Order:
@@ -32,9 +43,18 @@ class OrderStory:
 
     @property
     def latest(self) -> Payment | None:
-        """The try that tells how it stands: the one that brought money, else the last one."""
-        paid = self.paid_attempts
-        return paid[0] if paid else next(iter(self.attempts), None)
+        """The try that tells how it stands: one that is out; on an order that waits no more, the
+        one that brought money; else the last one.
+        """
+        waits = self.order.status == OrderStatus.PENDING
+        out = [attempt for attempt in self.attempts if attempt.status in LIVE_STATES]
+        telling = out if waits else self.paid_attempts
+        return next(iter([*telling, *self.attempts]), None)
+
+    @property
+    def claim(self) -> PaymentClaim | None:
+        """The payment that is being looked for."""
+        return next((one for one in self.claims if one.state in UNDECIDED_CLAIMS), None)
 
     @property
     def prompt_is_out(self) -> bool:
@@ -70,7 +90,10 @@ def read_story(session: Session, actor: Actor, order_id: int) -> OrderStory:
         .execution_options(populate_existing=True)
     ).all()
     return OrderStory(
-        view, {OrderStatus(row.to_status): row.created_at for row in events}, attempts
+        view,
+        {OrderStatus(row.to_status): row.created_at for row in events},
+        attempts,
+        claims_of(session, order_id),
     )
 
 

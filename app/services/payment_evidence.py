@@ -1,7 +1,7 @@
 """What is known of a payment, how it may end, and how it is locked to act on that."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select
@@ -13,6 +13,9 @@ from app.models import (
     PaymentState,
 )
 from app.services.move_order import lock_order
+
+CLOCKS_DIFFER = timedelta(minutes=2)
+"""How far M-Pesa's clock and ours may be apart, and no more than that."""
 
 
 class Settlement(StrEnum):
@@ -47,7 +50,10 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """That a prompt ended without money, and what the payer is told."""
+    """That a prompt ended without money, and what the payer is told.
+
+    ``look_again_after`` is for an end that nobody decided: M-Pesa is asked once more by then.
+    """
 
     source: str
     status: PaymentState
@@ -55,6 +61,7 @@ class Failure:
     result_desc: str
     customer_message: str
     alert: bool = False
+    look_again_after: timedelta | None = None
 
 
 def lock_payment(session: Session, payment_id: int) -> tuple[Order, Payment]:

@@ -6,7 +6,7 @@ and moves the payment by one conditional UPDATE.
 
 from datetime import datetime
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.models import (
@@ -18,11 +18,13 @@ from app.models import (
     Task,
     TaskKind,
 )
-from app.services.hold_for_review import REVIEW_TASKS, hold_for_review
-from app.services.payment_evidence import Proof, Settlement, lock_payment
+from app.services.hold_for_review import DECIDED, REVIEW_TASKS, hold_for_review
+from app.services.payment_evidence import CLOCKS_DIFFER, Proof, Settlement, lock_payment
 from app.services.receipts import ReceiptFacts, Standing, judge_receipt, take_receipt
 from app.services.records import Matter, file_task, record_payment_event, solve_tasks
 from app.services.use_money import use_money
+from app.services.webhooks.news import tell_of_receipt
+from app.utils.phone import fits_msisdn
 
 PAID_MESSAGE = "Paid. Thank you."
 
@@ -39,15 +41,22 @@ def settle_payment(session: Session, payment_id: int, proof: Proof, now: datetim
     if standing is Standing.TOLD_TWICE:
         return _note_told_twice(session, payment, proof, now)
     if payment.status not in _MAY_SUCCEED:
-        _add_receipt(session, payment, proof, now)
+        if _add_receipt(session, payment, proof, now):
+            tell_of_receipt(session, payment.id, now)
         return Settlement.ALREADY_SETTLED
-    if payment.review_reason is not None and not proof.decides_review:
+    if _is_held(payment, proof):
         return Settlement.HELD_FOR_REVIEW
+    _add_receipt(session, payment, proof, now)  # first: what is told of the success names it
     _mark_succeeded(session, payment, proof, now)
-    _add_receipt(session, payment, proof, now)
     use_money(session, order, payment, now)
     session.flush()
     return Settlement.SETTLED
+
+
+def _is_held(payment: Payment, proof: Proof) -> bool:
+    if payment.review_reason in DECIDED:
+        return True
+    return payment.review_reason is not None and not proof.decides_review
 
 
 def _standing_of(session: Session, payment: Payment, proof: Proof) -> Standing:
@@ -77,14 +86,18 @@ def _is_counted_as_paybill(session: Session, payment: Payment) -> bool:
     """A prompt had ended when money of its amount came by itself, and now a query without a
     receipt says paid: it is that money, until a receipt of its own says that there was more.
     """
-    same = exists().where(
-        Payment.order_id == payment.order_id,
-        Payment.kind == PaymentKind.PAYBILL,
-        Payment.amount_cents == payment.amount_cents,
-        MpesaReceipt.payment_id == Payment.id,
-        MpesaReceipt.transacted_at >= payment.created_at,
+    began = payment.created_at - CLOCKS_DIFFER
+    payers = session.scalars(
+        select(MpesaReceipt.payer_phone)
+        .join(Payment, Payment.id == MpesaReceipt.payment_id)
+        .where(
+            Payment.order_id == payment.order_id,
+            Payment.kind == PaymentKind.PAYBILL,
+            Payment.amount_cents == payment.amount_cents,
+            MpesaReceipt.transacted_at.is_(None) | (MpesaReceipt.transacted_at >= began),
+        )
     )
-    return bool(session.scalar(select(same)))
+    return any(fits_msisdn(payer, payment.prompted_msisdn) is not False for payer in payers)
 
 
 def _note_told_twice(session: Session, payment: Payment, proof: Proof, now: datetime) -> Settlement:
@@ -119,9 +132,9 @@ def _report_conflict(session: Session, payment: Payment, proof: Proof, now: date
         dedupe_key=f"receipt_conflict:{proof.receipt}:{payment.id}",
     )
     if payment.status in _MAY_SUCCEED:
-        hold_for_review(session, payment, "receipt_conflict", matter, now)
+        hold_for_review(session, payment, "receipt_conflict", matter, now, receipt=proof.receipt)
     else:
-        file_task(session, matter, now, payment=payment)
+        file_task(session, matter, now, payment=payment, receipt=proof.receipt)
     return Settlement.RECEIPT_CONFLICT
 
 
@@ -161,19 +174,20 @@ def _mark_succeeded(session: Session, payment: Payment, proof: Proof, now: datet
     solve_tasks(session, mine, "settled", f"The {proof.source} says that it was paid.", now)
 
 
-def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
+def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> bool:
     """Keep the receipt where it is not known yet; a second report adds nothing."""
     if proof.receipt is None or payment.mpesa_receipt == proof.receipt:
-        return
+        return False
     if payment.mpesa_receipt is not None:
         _report_second_receipt(session, payment, proof, now)
-        return
+        return False
     if not take_receipt(session, _facts_of(payment, proof), payment, now):
         raise RuntimeError(f"Receipt {proof.receipt} was taken under our lock.")
     payment.mpesa_receipt = proof.receipt
     payment.amount_verified = proof.amount_verified
     payment.updated_at = now
     session.flush()
+    return True
 
 
 def _report_second_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
@@ -184,7 +198,7 @@ def _report_second_receipt(session: Session, payment: Payment, proof: Proof, now
         " If the statement shows both, the customer paid twice and is owed a refund.",
         dedupe_key=f"two_receipts:{payment.id}:{proof.receipt}",
     )
-    if file_task(session, matter, now, payment=payment):
+    if file_task(session, matter, now, payment=payment, receipt=proof.receipt):
         record_payment_event(
             session,
             payment.id,

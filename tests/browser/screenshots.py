@@ -20,9 +20,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from app.cli.demo.people import ACCOUNTS_FILE
+from drill.processes import ROOT, free_port
 from tests.browser.chromium import FLAGS, find_chromium
-from tests.e2e.processes import ROOT
-from tests.e2e.shop import free_port
 
 FOLDER = ROOT / "docs" / "screenshots"
 WIDTHS = {"phone": (360, 780), "desk": (1280, 860)}

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from sqlalchemy import select
 
 from app.models import Order, Payment
-from tests.e2e.processes import wait_until
+from drill.processes import wait_until
 from tests.e2e.shop import PRICE
 
 ORDER_AND_PAY = re.compile("Order and pay")

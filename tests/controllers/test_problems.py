@@ -114,6 +114,7 @@ def test_a_locked_or_cancelled_statement_is_a_503_with_a_hint(new_app, database)
     assert response.headers["Retry-After"] == "2"
 
 
+@pytest.mark.fault("F38")
 def test_an_exhausted_pool_is_a_503(new_app, database_kind, database_url):
     if database_kind == "sqlite":
         pytest.skip("SQLite's connections are not limited")
@@ -134,6 +135,7 @@ def test_an_exhausted_pool_is_a_503(new_app, database_kind, database_url):
     assert_problem(response, 503, "database_unavailable")
 
 
+@pytest.mark.fault("F34")
 def test_a_database_out_of_reach_is_a_503(new_app):
     from app.db import EXTENSION, Database
 

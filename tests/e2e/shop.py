@@ -5,15 +5,12 @@ what is really there.
 """
 
 import json
-import os
 import re
 import shutil
-import socket
 import sqlite3
 import subprocess
-import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -25,11 +22,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app import schema_migrations
+from app.cli.children import python
 from app.db import Database
 from app.models import (
     InboxMessage,
     LedgerEntry,
-    LedgerEvent,
     Notification,
     Order,
     Payment,
@@ -40,8 +37,16 @@ from app.models import (
 )
 from app.services.audit import audit
 from app.utils.clock import utc_now
-from tests.e2e.processes import PATIENCE_SECONDS, ROOT, Program, wait_until
-from tests.factories import CHEAP_HASH
+from drill.books import compare
+from drill.environment import MANAGE, shop_environment
+from drill.evidence import (
+    read_attempts,
+    read_bookings,
+    read_matters,
+    read_movements,
+    read_order_numbers,
+)
+from drill.processes import PATIENCE_SECONDS, Program, free_port, wait_until
 from tests.postgres import create_database
 
 PASSWORD = "Correct horse 12"
@@ -52,7 +57,6 @@ TOTAL_CENTS = 9_975
 AMOUNT_SHILLINGS = 100
 AMOUNT_CENTS = 10_000
 
-_MANAGE = str(ROOT / "manage.py")
 _numbers = count(1)
 _HTTP_SECONDS = 30.0
 
@@ -136,18 +140,13 @@ class Shop:
     def environment(self, **more: str) -> dict[str, str]:
         queue = f"sqlite:///{self.folder}/queue.db"
         return {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "SECRET_KEY": "test-secret-0123456789-abcdefghijklmnopqrstuvwxyz",
-            "JWT_SECRET_KEY": "test-jwt-secret-9876543210-zyxwvutsrqponmlkjihgf",
-            "DATABASE_URL": self.database_url,
-            "QUEUE_URL": queue if self.database.is_sqlite else self.database_url,
-            "PORT": str(self.web_port),
-            "PUBLIC_URL": self.web_url,
-            "MPESA_BASE_URL": self.simulator_url,
-            "PASSWORD_HASH_METHOD": CHEAP_HASH,
-            "RATE_LIMITS_ENABLED": "false",
+            **shop_environment(
+                database_url=self.database_url,
+                queue_url=queue if self.database.is_sqlite else self.database_url,
+                port=self.web_port,
+                public_url=self.web_url,
+                mpesa_base_url=self.simulator_url,
+            ),
             "WEB_WORKERS": "1" if self.database.is_sqlite else "2",
             "SWEEP_SECONDS": "0.5",
             "ORDER_EXPIRY_SECONDS": "3600",
@@ -182,13 +181,13 @@ class Shop:
         return self.simulator
 
     def start_web(self, *, wait: bool = True, **more: str) -> Program:
-        self.web = self._start("web", [_MANAGE, "web"], more)
+        self.web = self._start("web", [MANAGE, "web"], more)
         if wait:
             self.wait_for_web()
         return self.web
 
     def start_worker(self, *, wait: bool = True, **more: str) -> Program:
-        self.worker = self._start("worker", [_MANAGE, "worker"], more)
+        self.worker = self._start("worker", [MANAGE, "worker"], more)
         if wait:
             wait_for_worker(self.worker)
         return self.worker
@@ -227,17 +226,22 @@ class Shop:
             self.wait_for_web(url)
         return {point: DoomedWeb(program, point, url) for point, url in urls.items()}
 
+    def start_program(self, name: str, arguments: list[str]) -> Program:
+        """A program beside the shop, such as a merchant's own system."""
+        return self._start(name, arguments, {})
+
     def _start(self, name: str, arguments: list[str], more: Mapping[str, str]) -> Program:
         with self._lock:
             number = sum(one.name.startswith(name) for one in self.programs) + 1
-            program = Program(f"{name}-{number}", arguments, self.folder, self.environment(**more))
+            environment = self.environment(**more)
+            program = Program(f"{name}-{number}", python(*arguments), self.folder, environment)
             self.programs.append(program)
         return program
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the shop to its end."""
         return subprocess.run(
-            [sys.executable, _MANAGE, *arguments],
+            python(MANAGE, *arguments),
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -490,39 +494,17 @@ class Shop:
             command = self.manage("audit")
             assert (command.returncode, command.stderr) == (0, "")
             assert command.stdout == "All 8 invariants of money and stock hold.\n"
-        booked, phones_told_of = self._read_books()
-        assert len({row.checkout_request_id for row in booked}) == len(booked)
-        moved = {one["checkout_request_id"]: one for one in self.money_moved()}
-        invented = set()
-        for row in booked:
-            movement = moved.pop(row.checkout_request_id, None)
-            if movement is None:
-                invented.add(row.msisdn)
-                continue
-            assert row.amount_cents == movement["amount"] * 100
-            assert row.mpesa_receipt in {None, movement["receipt"]}
-        assert invented == {one.buyer.phone for one in disputed}
-        assert {one["phone"] for one in moved.values()} == {one.buyer.phone for one in unbooked}
-        assert phones_told_of >= {one.buyer.phone for one in (*unbooked, *disputed)}
-
-    def _read_books(self) -> tuple[Sequence[Any], set[str]]:
-        """Every payment that was booked, and the phones of those that a task is about."""
         with self.reading() as session:
-            booked = session.execute(
-                select(
-                    Payment.checkout_request_id,
-                    Payment.mpesa_receipt,
-                    Payment.msisdn,
-                    LedgerEntry.amount_cents,
-                )
-                .join(LedgerEvent, LedgerEvent.payment_id == Payment.id)
-                .join(LedgerEntry, LedgerEntry.event_id == LedgerEvent.id)
-                .where(LedgerEvent.kind == "payment", LedgerEntry.account == "mpesa")
-            ).all()
-            told_of = session.scalars(
-                select(Payment.msisdn).join(Task, Task.payment_id == Payment.id)
+            comparison = compare(
+                read_movements(self.money_moved(), read_order_numbers(session)),
+                read_bookings(session),
+                read_attempts(session),
+                read_matters(session),
             )
-            return booked, set(told_of)
+        assert (comparison.unexplained, comparison.differences) == ([], {})
+        assert {one.phone for one in comparison.held} == {one.buyer.phone for one in unbooked}
+        contradicted = {one.payment_id for one in comparison.disputed}
+        assert contradicted == {one.transaction_id for one in disputed}
 
 
 @dataclass(frozen=True)
@@ -538,12 +520,6 @@ class DoomedWeb:
             f"the web server dies {self.point}",
         )
         return int(found[1])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def make_database(kind: str, name: str, folder: Path, sqlite_template: Path, uri: str) -> str:

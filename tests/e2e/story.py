@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 
 from app.models import Payment
-from tests.e2e.processes import wait_until
+from drill.processes import wait_until
 from tests.e2e.shop import Facts, Purchase, Shop
 
 SUCCESS = "5678"

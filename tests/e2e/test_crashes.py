@@ -23,7 +23,7 @@ from app.models import (
     Reservation,
     StockMovement,
 )
-from tests.e2e.processes import wait_until
+from drill.processes import wait_until
 from tests.e2e.shop import AMOUNT_SHILLINGS, QUANTITY, STOCK, DoomedWeb, Person, Purchase, Shop
 
 PAID_BOOKS = {"mpesa": 10_000, "customer": 0, "sales": -9_975, "rounding": -25}
@@ -174,6 +174,7 @@ def test_the_process_died_by_sigkill_at_the_named_point(wreck, point):
     assert wreck.exit_codes[point] == -signal.SIGKILL
 
 
+@pytest.mark.fault("F1")
 def test_a_death_after_the_stock_was_held_leaves_nothing(wreck):
     assert wreck.remains["after_stock_hold"] == Remains(
         orders=0,
@@ -192,6 +193,7 @@ def test_a_death_after_the_stock_was_held_leaves_nothing(wreck):
     assert_one_order(wreck, "after_stock_hold", answer)
 
 
+@pytest.mark.fault("F2")
 def test_a_death_after_the_order_was_committed_loses_only_the_answer(wreck):
     assert wreck.remains["after_order_commit"] == Remains(
         orders=1,
@@ -221,6 +223,7 @@ def assert_one_order(wreck, point, answer):
     assert (product.on_hand, product.reserved) == (STOCK, QUANTITY)
 
 
+@pytest.mark.fault("F3")
 def test_a_death_before_the_push_leaves_a_row_that_nobody_pays_twice(wreck):
     remains = wreck.remains["before_push"]
     assert (remains.payment, remains.ids, remains.booked) == ("created", False, 0)
@@ -229,6 +232,7 @@ def test_a_death_before_the_push_leaves_a_row_that_nobody_pays_twice(wreck):
     assert wreck.refused_push.json()["code"] == "payment_in_progress"
 
 
+@pytest.mark.fault("F4")
 def test_a_death_after_the_push_is_mended_by_the_callback(wreck):
     """Safaricom took the push and its ids were never kept: the address alone finds the payment."""
     remains = wreck.remains["after_push"]
@@ -240,6 +244,7 @@ def test_a_death_after_the_push_is_mended_by_the_callback(wreck):
     assert transaction["merchant_request_id"] == prompt["merchant_request_id"]
 
 
+@pytest.mark.fault("F5", "F6", "F7")
 @pytest.mark.parametrize(
     ("point", "answers"),
     [
@@ -256,6 +261,7 @@ def test_a_callback_that_was_kept_survives_whoever_reads_it(wreck, point, answer
     assert (remains.booked, remains.on_hand, remains.reserved) == (0, STOCK, QUANTITY)
 
 
+@pytest.mark.fault("F5", "F6", "F7")
 @pytest.mark.parametrize("point", ["after_push", *CALLBACK_POINTS])
 def test_whoever_comes_next_settles_it_once(wreck, point):
     purchase = wreck.purchases[point]
@@ -271,6 +277,7 @@ def test_whoever_comes_next_settles_it_once(wreck, point):
     assert facts.notifications == ["order_paid"]
 
 
+@pytest.mark.fault("F16")
 def test_the_same_callback_fifty_times_at_once_adds_nothing(wreck):
     shop, purchase = wreck.shop, wreck.purchases["after_push"]
     before = shop.facts(purchase)
@@ -286,6 +293,7 @@ def test_the_same_callback_fifty_times_at_once_adds_nothing(wreck):
     assert after.notifications == ["order_paid"]
 
 
+@pytest.mark.fault("F3")
 def test_a_push_that_was_never_sent_is_let_go_and_may_be_tried_again(wreck):
     shop, purchase = wreck.shop, wreck.purchases["before_push"]
     shop.restart_worker(MPESA_NO_ANSWER_AFTER_SECONDS="0.1")

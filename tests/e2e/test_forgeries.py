@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.processes import wait_until
+from drill.processes import wait_until
 from tests.e2e.shop import AMOUNT_SHILLINGS, QUANTITY, STOCK
 from tests.e2e.story import SUCCESS
 

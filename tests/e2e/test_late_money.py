@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.e2e.processes import wait_until
+from drill.processes import wait_until
 from tests.e2e.shop import QUANTITY, STOCK, Facts, Purchase
 from tests.e2e.story import FAILS_FIRST, SUCCESS
 
@@ -76,6 +76,7 @@ def pay_again(shop, first) -> Purchase:
     return second
 
 
+@pytest.mark.fault("F17")
 def test_attack_83_late_money_takes_the_stock_again_if_it_is_there(late):
     between, facts = late.between["expired"], late.facts["expired"]
     assert between.order["status"] == "expired"
@@ -89,6 +90,7 @@ def test_attack_83_late_money_takes_the_stock_again_if_it_is_there(late):
     assert facts.notifications == ["payment_failed", "order_expired", "order_paid"]
 
 
+@pytest.mark.fault("F18")
 def test_late_money_for_what_is_sold_out_is_owed_back(late):
     between, facts = late.between["sold out"], late.facts["sold out"]
     assert (between.available, between.on_hand, between.reserved) == (QUANTITY, QUANTITY, 0)
@@ -114,6 +116,7 @@ def test_attack_83_money_for_a_cancelled_order_is_owed_back(late):
     assert facts.notifications == ["order_cancelled", "refund_due"]
 
 
+@pytest.mark.fault("F23")
 def test_an_order_that_was_paid_twice_is_delivered_once_and_owed_once(late):
     facts = late.facts["paid twice"]
     assert facts.transaction["status"] == "succeeded"

@@ -89,6 +89,7 @@ def test_a_body_cut_short_leaves_the_outcome_open(serve, connect):
     assert_uncertain(connect(serve(behave).url), "No answer: RemoteProtocolError")
 
 
+@pytest.mark.fault("F12")
 def test_silence_ends_at_the_read_timeout(serve, connect):
     def behave(server, connection):
         read_request(connection)
@@ -99,12 +100,14 @@ def test_silence_ends_at_the_read_timeout(serve, connect):
     assert 0.3 < time.monotonic() - started < 20
 
 
+@pytest.mark.fault("F12")
 def test_a_connection_that_is_never_accepted_is_silence_too(connect):
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         client = connect(f"http://127.0.0.1:{listener.getsockname()[1]}")
         assert_uncertain(client, "No answer: ReadTimeout")
 
 
+@pytest.mark.fault("F12")
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"])
 def test_a_slow_drip_ends_at_the_deadline(serve, connect, head):
     def behave(server, connection):
@@ -259,6 +262,7 @@ def test_a_long_refusal_is_still_a_refusal(serve, connect):
     assert caught.value.certain is True
 
 
+@pytest.mark.fault("F11")
 def test_a_refused_connection_is_certain_and_no_verdict(connect):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -323,6 +327,7 @@ def serve_tls(serve, certificate, behave):
     return serve(behave_in_tls).url.replace("http://", "https://")
 
 
+@pytest.mark.fault("F11")
 def test_attack_103_a_strangers_certificate_gets_no_request(serve, connect, strangers_certificate):
     received = []
     url = serve_tls(

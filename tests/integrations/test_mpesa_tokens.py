@@ -91,6 +91,7 @@ def test_a_token_that_is_due_is_replaced():
     assert fake.requests[2].headers["Authorization"] == f"Bearer {TOKEN}2"
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize(
     ("answer", "kind", "code"),
     [
@@ -250,6 +251,7 @@ def test_a_query_replaces_a_refused_token_too():
     assert len(fake.token_requests) == 2
 
 
+@pytest.mark.fault("F13")
 def test_eight_threads_fetch_one_token():
     fake, store = FakeDaraja(), MemoryTokenStore()
     fetching = threading.Event()

@@ -11,11 +11,13 @@ from app.jobs.check_payment import (
     check_due_payments,
     check_payment,
     failure_of,
+    look_again_after,
     schedule_of,
 )
 from app.models import Notification, Order, Pace, Payment, PaymentState, Task
 from app.services.audit import audit
 from app.services.due_payments import claim_payment
+from app.services.fail_payment import fail_payment
 from tests.core import (
     SCHEDULE,
     after,
@@ -101,24 +103,110 @@ def test_a_query_that_says_paid_pays_the_order_once(work, database, clock, gatew
 @pytest.mark.parametrize(
     "case",
     [
-        ("1032", "cancelled", []),
-        ("1037", "failed", []),
-        ("2028", "failed", ["mpesa_configuration"]),
+        ("1032", "cancelled", [], None),
+        ("1037", "failed", [], after(seconds=30 + 180)),
+        ("2028", "failed", ["mpesa_configuration"], None),
     ],
 )
 def test_a_query_that_says_failed_ends_the_payment(work, database, clock, gateway, payment, case):
-    code, status, alerts = case
+    code, status, alerts, next_check = case
     gateway.says(id_of(payment), code)
     clock.advance(seconds=30)
     check_due_payments(work)
 
     kept = stored(database, payment)
-    assert (kept.status, kept.result_code, kept.next_check_at) == (status, code, None)
+    assert (kept.status, kept.result_code, kept.next_check_at) == (status, code, next_check)
+    assert kept.leased_until is None
     assert kept.result_desc
     with database.reading() as session:
         assert task_kinds(session) == alerts
         assert session.scalars(select(Notification.kind)).all() == ["payment_failed"]
     assert is_sound(database, clock)
+
+
+@pytest.mark.parametrize("source", ["query", "callback"])
+def test_money_that_moved_after_the_time_had_run_out_is_found_by_a_second_look(
+    work, database, clock, gateway, payment, source
+):
+    """The phone was not reached, then it was, and the second report was lost."""
+    clock.advance(seconds=30)
+    _run_out_of_time(work, database, clock, gateway, payment, source)
+    assert stored(database, payment).status == PaymentState.FAILED
+    gateway.says(id_of(payment), "0", "Done")
+    clock.advance(seconds=179)
+    check_due_payments(work)
+    assert stored(database, payment).status == PaymentState.FAILED
+    clock.advance(seconds=1)
+    check_due_payments(work)
+
+    kept = stored(database, payment)
+    assert (kept.status, kept.next_check_at) == (PaymentState.SUCCEEDED, None)
+    with database.reading() as session:
+        assert session.get_one(Order, payment.order_id).status == "paid"
+    assert is_sound(database, clock)
+
+
+@pytest.mark.parametrize("code", ["1019", "1036", "1037"])
+def test_a_prompt_whose_time_ran_out_is_asked_about_once_more_and_then_let_be(
+    work, database, clock, gateway, payment, code
+):
+    gateway.says(id_of(payment), code)
+    clock.advance(seconds=30)
+    check_due_payments(work)
+    clock.advance(seconds=180)
+    check_due_payments(work)
+    once = database_snapshot(database)
+    clock.advance(days=1)
+    check_due_payments(work)
+
+    assert gateway.queries == [id_of(payment)] * 2
+    assert stored(database, payment).next_check_at is None
+    assert database_snapshot(database) == once
+
+
+def test_a_second_look_without_verdict_is_taken_again_until_the_time_is_up(
+    work, database, clock, gateway, payment
+):
+    clock.advance(seconds=30)
+    _run_out_of_time(work, database, clock, gateway, payment, "callback")
+    clock.advance(seconds=180)
+    check_due_payments(work)
+    assert stored(database, payment).next_check_at == after(seconds=300)
+    clock.advance(days=1)
+    check_due_payments(work)
+
+    kept = stored(database, payment)
+    assert (kept.status, kept.next_check_at, kept.check_count) == (PaymentState.FAILED, None, 2)
+    with database.reading() as session:
+        assert task_kinds(session) == []
+
+
+def test_a_payer_who_cancels_while_we_ask_is_asked_about_no_more(
+    work, database, clock, gateway, payment
+):
+    clock.advance(seconds=30)
+    ask = gateway.query
+
+    def answer_late(asked_id):
+        with database.transaction() as session:
+            failure = failure_of("1032", "Cancelled", source="callback")
+            fail_payment(session, payment.id, failure, clock())
+        return ask(asked_id)
+
+    gateway.query = answer_late
+    check_due_payments(work)
+    kept = stored(database, payment)
+    assert (kept.status, kept.next_check_at) == (PaymentState.CANCELLED, None)
+
+
+def _run_out_of_time(work, database, clock, gateway, payment, source):
+    if source == "query":
+        gateway.says(id_of(payment), "1037")
+        check_due_payments(work)
+        return
+    with database.transaction() as session:
+        failure = failure_of("1037", "", source="callback", look_again_after=look_again_after(work))
+        fail_payment(session, payment.id, failure, clock())
 
 
 def test_a_payment_without_verdict_is_asked_about_on_schedule_until_a_person_is_told(
@@ -194,7 +282,7 @@ def test_what_is_beyond_the_pace_is_left_to_the_next_sweep_and_gets_its_turn(
             ask_to_pay(session, buy(session, make_buyer(session), (boots, 1)))
     slow = replace(work, config=replace(work.config, mpesa_queries_per_second=2))
     monkeypatch.setattr(
-        "app.jobs.check_payment.time.sleep", lambda seconds: clock.advance(seconds=seconds)
+        "app.jobs.query_slot.time.sleep", lambda seconds: clock.advance(seconds=seconds)
     )
     clock.advance(seconds=30)
     started = clock()

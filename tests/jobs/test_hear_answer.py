@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from app.jobs import hear_answer
 from app.jobs.ask_mpesa import send_request
-from app.jobs.hear_answer import LISTENERS, Listener, Subject
-from app.jobs.heard import Heard
+from app.jobs.hear_answer import LISTENERS, Subject
+from app.jobs.heard import Heard, Listener
 from app.jobs.process_message import process_message
 from app.models import InboxMessage, InboxSource, MpesaRequest, RequestKind, Task
 from app.ports import BalanceAsk

@@ -34,6 +34,7 @@ def shop(database):
     return lapsed, due_payment, told_payment
 
 
+@pytest.mark.fault("F26", "F52")
 def test_one_sweep_does_all_that_is_due_and_the_next_one_nothing(
     work, database, clock, gateway, shop
 ):
@@ -81,7 +82,14 @@ def test_each_sweep_leaves_a_sign_of_life(work, database, clock):
 
 
 def test_the_jobs_that_a_bell_may_name():
-    assert sorted(JOBS) == ["check_payment", "expire_order", "process_message"]
+    assert sorted(JOBS) == [
+        "check_claim",
+        "check_payment",
+        "check_refund",
+        "deliver_webhooks",
+        "expire_order",
+        "process_message",
+    ]
 
 
 def test_what_has_served_its_time_is_thrown_away_and_nothing_else(work, database, clock):

@@ -46,7 +46,7 @@ from app.ports import PushStatus, Verdict
 from app.services.apply_callback import apply_callback
 from app.services.audit import AuditLimits, audit
 from app.services.confirm_payment import confirm_payment
-from app.services.due_payments import note_no_verdict, postpone_check
+from app.services.due_payments import end_check, note_no_verdict
 from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
 from app.services.move_order import fulfil_order
@@ -293,7 +293,7 @@ class Shop(RuleBasedStateMachine):
                 if verdict is Verdict.PAID
                 else fail_payment(self.session, prompt_id, FAILURE, self.now)
             )
-            postpone_check(self.session, prompt_id, None)
+            end_check(self.session, prompt_id, self.now)
             if outcome is Settlement.ALREADY_FINAL:
                 confirm_payment(self.session, prompt_id, status, self.now)
 

@@ -31,6 +31,7 @@ def is_sound(database) -> bool:
     return True
 
 
+@pytest.mark.fault("F31")
 def test_32_buyers_for_the_last_5_units_buy_exactly_5(database):
     with database.transaction() as session:
         boots = make_product(session, stock=5)
@@ -46,6 +47,7 @@ def test_32_buyers_for_the_last_5_units_buy_exactly_5(database):
     assert is_sound(database)
 
 
+@pytest.mark.fault("F33")
 def test_carts_in_opposite_order_never_deadlock(database):
     with database.transaction() as session:
         products = [make_product(session, stock=100) for _ in range(3)]
@@ -107,6 +109,7 @@ def test_a_buyers_new_orders_and_the_payments_of_older_ones_never_deadlock(datab
     assert is_sound(database)
 
 
+@pytest.mark.fault("F26")
 @pytest.mark.parametrize("hands", [["expire"] * 8, ["cancel"] * 8, ["expire", "cancel"] * 4])
 def test_an_order_that_many_end_at_once_gives_its_stock_back_once(database, hands):
     with database.transaction() as session:

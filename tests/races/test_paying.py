@@ -81,6 +81,7 @@ def posting(app, path, headers=None, **options):
     return post
 
 
+@pytest.mark.fault("F23")
 def test_attack_88_two_tabs_pay_and_one_prompt_goes_out(app, database, gateway, shop):
     buyer, order = shop
     headers = sign_in(app, buyer)
@@ -117,6 +118,7 @@ def test_attack_86_one_phone_is_rung_once_whoever_asks_at_once(app, database, ga
     assert is_sound(database)
 
 
+@pytest.mark.fault("F16")
 def test_attack_79_the_same_callback_50_times_at_once_counts_once(app, database, shop):
     _, order = shop
     payment = begin_payment(database, order)
@@ -140,6 +142,7 @@ def test_attack_79_the_same_callback_50_times_at_once_counts_once(app, database,
     assert is_sound(database)
 
 
+@pytest.mark.fault("F24", "F25")
 @pytest.mark.parametrize("rival", ["cancel", "expire"])
 def test_an_order_that_ends_while_it_is_paid_ends_one_way(database, work, clock, rival):
     outcomes = set()
@@ -212,6 +215,7 @@ def test_a_callback_beside_the_answer_to_its_push_is_settled_with_its_ids(databa
     assert is_sound(database)
 
 
+@pytest.mark.fault("F20")
 def test_a_callback_during_the_push_itself_is_settled_by_its_secret(
     app, database, work, gateway, shop
 ):
@@ -278,6 +282,7 @@ def test_orders_of_one_buyer_under_many_keys_never_deadlock(app, database):
     assert is_sound(database)
 
 
+@pytest.mark.fault("F52")
 def test_two_workers_query_each_due_payment_once(database, work, gateway, clock):
     with database.transaction() as session:
         boots = make_product(session, stock=60)

@@ -20,6 +20,7 @@ def database_kind(request) -> str:
     return request.param
 
 
+@pytest.mark.fault("F40")
 def test_16_writers_lose_no_write_and_see_no_lock(database):
     with database.transaction() as session:
         boots = make_product(session, stock=100)
@@ -37,6 +38,7 @@ def test_16_writers_lose_no_write_and_see_no_lock(database):
         assert session.get_one(Product, boots.id).version == 81
 
 
+@pytest.mark.fault("F31")
 def test_16_buyers_for_the_last_5_units_buy_exactly_5(database):
     with database.transaction() as session:
         boots = make_product(session, stock=5)
@@ -60,6 +62,7 @@ def test_16_buyers_for_the_last_5_units_buy_exactly_5(database):
         assert audit(session, NOW) == []
 
 
+@pytest.mark.fault("F16")
 def test_16_callbacks_at_once_count_once(database):
     with database.transaction() as session:
         order = buy(session, make_buyer(session), (make_product(session), 1))
@@ -95,6 +98,7 @@ def test_readers_go_on_while_a_writer_writes(database):
         assert together([read] * 4) == [3, 3, 3, 3]
 
 
+@pytest.mark.fault("F40")
 def test_a_writer_that_waits_too_long_is_told_that_the_file_is_locked(database):
     with database.transaction():
 

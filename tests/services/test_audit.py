@@ -13,6 +13,7 @@ from app.models import (
     MpesaReceipt,
     Order,
     Payment,
+    PaymentClaim,
     Product,
     Refund,
     Reservation,
@@ -21,12 +22,13 @@ from app.models import (
     User,
 )
 from app.services.audit import INVARIANTS, AuditLimits, Finding, audit
+from app.services.claims import ClaimRequest, claim_payment, look_at_claim
 from app.services.end_order import cancel_order, expire_order
 from app.services.inbox import report_stuck_message
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
 from app.services.refund_money import give_money_back
-from tests.core import after, ask_to_pay, buy, is_clean, make_buyer, pay, snapshot
+from tests.core import SECRET, after, ask_to_pay, buy, is_clean, make_buyer, pay, snapshot
 from tests.factories import NOW, actor_of, make_product
 
 HISTORIES = ("ledger_events", "ledger_entries", "order_events", "payment_events", "stock_movements")
@@ -294,6 +296,18 @@ def test_i7_a_payment_that_stays_open(session, order):
     assert audit(session, after(hours=25, seconds=1)) == [finding]
     assert audit(session, after(seconds=61), AuditLimits(open_payment_seconds=60)) == [finding]
     assert corrupt(session, update(Payment).values(next_check_at=None)) == [finding]
+
+
+def test_i7_a_claim_that_nobody_looks_into(session, buyer, order):
+    ask = ClaimRequest(order.id, "UKM9000001", can_ask=True)
+    claim = claim_payment(session, actor_of(buyer), ask, NOW)
+    finding = Finding("I7", f"claim {claim.id}", "open since 2026-11-22 09:00 UTC")
+
+    assert audit(session, after(hours=25)) == []
+    assert audit(session, after(hours=25, seconds=1)) == [finding]
+    assert corrupt(session, update(PaymentClaim).values(next_check_at=None)) == [finding]
+    look_at_claim(session, claim.id, SECRET, after(hours=25))
+    assert audit(session, after(days=9)) == []
 
 
 def test_i8_a_message_that_waits_in_silence(session):

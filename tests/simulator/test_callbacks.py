@@ -296,7 +296,7 @@ def test_one_slow_shop_does_not_hold_up_another(shop):
 def test_a_prompt_that_waits_has_no_callback(shop):
     shop.push_accepted()
     gateway = shop.simulator.gateway
-    prompt = gateway.express.prompts()[0]
+    prompt = gateway.express.book.all()[0]
     with pytest.raises(ValueError, match="still waits"):
         build_callback(prompt, gateway.dice.named("x"), gateway.clock.now())
     with pytest.raises(ValueError, match="still waits"):

@@ -238,9 +238,26 @@ def test_the_clock_is_set_and_advanced(shop):
     assert shop.post("clock", {"factor": 0.5})["factor"] == 0.5
 
 
+def test_an_advance_tells_whether_it_waited_long_enough(shop):
+    release = threading.Event()
+    shop.sink.before_answer = lambda: release.wait(5)
+    shop.push_accepted()
+    assert shop.post("clock", {"advance": 3, "wait": True, "timeout": 0.05})["idle"] is False
+    release.set()
+    assert shop.post("clock", {"wait": True})["idle"] is True
+    assert "idle" not in shop.post("clock", {"advance": 1})
+
+
 @pytest.mark.parametrize(
     "body",
-    [{"advance": -1}, {"factor": "x"}, {"factor": 2_000_000}, {"wait": 1}, {"advance": True}],
+    [
+        {"advance": -1},
+        {"timeout": "x"},
+        {"factor": "x"},
+        {"factor": 2_000_000},
+        {"wait": 1},
+        {"advance": True},
+    ],
 )
 def test_a_senseless_clock_is_refused(shop, body):
     assert shop.post("clock", body, status=400)["error"]
@@ -436,7 +453,7 @@ def test_of_pay_and_cancel_at_once_one_wins(shop):
 def test_a_prompt_forgotten_by_a_reset_never_ends(shop):
     shop.push_accepted()
     gateway = shop.simulator.gateway
-    prompt = gateway.express.prompts()[0]
+    prompt = gateway.express.book.all()[0]
     gateway.reset()
     assert not gateway.express.end_prompt(prompt, prompt.plan)
     assert shop.ledger() == []

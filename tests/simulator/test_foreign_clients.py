@@ -5,9 +5,11 @@ import json
 import urllib.request
 from datetime import datetime
 
+import httpx2
 import pytest
 
 from daraja_simulator import SANDBOX_PASSKEY
+from tests.simulator.shop import parameters_of, seal
 
 
 class PortalSample:
@@ -52,6 +54,35 @@ class PortalSample:
                 "CallBackURL": callback_url,
                 "AccountReference": "Test",
                 "TransactionDesc": "Test",
+            },
+        )
+
+    def register(self, url):
+        return self.post(
+            "/mpesa/c2b/v1/registerurl",
+            {
+                "ShortCode": "174379",
+                "ResponseType": "Completed",
+                "ConfirmationURL": url + "/c2b/confirm",
+                "ValidationURL": url + "/c2b/validate",
+            },
+        )
+
+    def reverse(self, receipt, amount, url):
+        return self.post(
+            "/mpesa/reversal/v1/request",
+            {
+                "Initiator": "testapi",
+                "SecurityCredential": seal(),
+                "CommandID": "TransactionReversal",
+                "TransactionID": receipt,
+                "Amount": str(amount),
+                "ReceiverParty": "174379",
+                "RecieverIdentifierType": "11",
+                "ResultURL": url + "/service/result",
+                "QueueTimeOutURL": url + "/service/timeout",
+                "Remarks": "Payment reversal",
+                "Occasion": "",
             },
         )
 
@@ -107,6 +138,41 @@ class TypedClient:
             "/mpesa/stkpushquery/v1/query", self.signed(CheckoutRequestID=checkout_request_id)
         )
 
+    def pay_out(self, originator_id, phone, amount, url):
+        return self.post(
+            "/mpesa/b2c/v3/paymentrequest",
+            {
+                "OriginatorConversationID": originator_id,
+                "InitiatorName": "testapi",
+                "SecurityCredential": seal(),
+                "CommandID": "BusinessPayment",
+                "Amount": amount,
+                "PartyA": self.SHORTCODE,
+                "PartyB": phone,
+                "Remarks": "Refund",
+                "QueueTimeOutURL": url + "/service/timeout",
+                "ResultURL": url + "/service/result",
+                "Occasion": None,
+            },
+        )
+
+    def look_up(self, url, **by):
+        return self.post(
+            "/mpesa/transactionstatus/v1/query",
+            {
+                "Initiator": "testapi",
+                "SecurityCredential": seal(),
+                "CommandID": "TransactionStatusQuery",
+                "PartyA": self.SHORTCODE,
+                "IdentifierType": 4,
+                "ResultURL": url + "/service/result",
+                "QueueTimeOutURL": url + "/service/timeout",
+                "Remarks": "OK",
+                "Occasion": "",
+                **by,
+            },
+        )
+
 
 def test_a_client_of_strings_is_paid(shop):
     client = PortalSample(shop.simulator.url, "key", "secret")
@@ -130,3 +196,37 @@ def test_a_client_of_numbers_asks_until_it_knows(shop, client, phone, code):
         codes.append(typed.status(checkout_id)["ResultCode"])
         shop.simulator.advance(1)
     assert codes == ["4999", "4999", "4999", code]
+
+
+def test_a_client_of_strings_is_told_of_a_payment_and_gives_it_back(shop):
+    client = PortalSample(shop.simulator.url, "key", "secret")
+    assert client.register(shop.sink.url)["ResponseDescription"] == "Success"
+    shop.pay(amount=120)
+    confirmation = shop.confirmations[0]
+    assert float(confirmation["TransAmount"]) == 120
+    answer = client.reverse(confirmation["TransID"], 120, shop.sink.url)
+    assert answer["ResponseCode"] == "0"
+    shop.simulator.advance(5)
+    (result,) = shop.results
+    assert result["ConversationID"] == answer["ConversationID"]
+    # as the portal's sample reads it: by index
+    parameters = result["ResultParameters"]["ResultParameter"]
+    assert parameters[1]["Value"] == 120.0
+    assert parameters[3]["Value"] == confirmation["TransID"]
+    assert shop.balance()["utility"] == 100_000
+
+
+def test_a_client_of_numbers_pays_out_once_and_finds_it_by_its_own_id(shop, client):
+    typed = TypedClient(shop.simulator.url, client)
+    typed.pay_out("payout-1", 254712345678, 40, shop.sink.url)
+    with pytest.raises(httpx2.HTTPStatusError) as refused:
+        typed.pay_out("payout-1", 254712345678, 40, shop.sink.url)
+    assert refused.value.response.json()["errorCode"] == "500.002.1001"
+    shop.simulator.advance(5)
+    typed.look_up(shop.sink.url, OriginalConversationID="payout-1")
+    shop.simulator.advance(5)
+    receipts = [
+        parameters_of(result)[key]
+        for result, key in zip(shop.results, ("TransactionReceipt", "ReceiptNo"), strict=True)
+    ]
+    assert receipts == [shop.movements()[0]["receipt"]] * 2

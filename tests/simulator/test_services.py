@@ -606,7 +606,18 @@ def test_a_payout_that_failed_is_found_without_a_receipt(shop):
     assert found["Amount"] == "200000.00"
 
 
-@pytest.mark.parametrize("outcome", ["credential_locked", "forgotten", "queue_timeout"])
+@pytest.mark.parametrize("outcome", ["internal_failure", "unknown_code", "unknown_receiver"])
+def test_a_payout_that_failed_for_whatever_reason_of_its_own_is_on_record(shop, outcome):
+    shop.post("next", {"api": "b2c", "outcome": outcome})
+    shop.result_of(B2C)
+    asked = {"TransactionID": ..., "OriginalConversationID": "refund-1"}
+    found = parameters_of(shop.result_of(STATUS, **asked))
+    assert found["TransactionStatus"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    "outcome", ["credential_locked", "duplicate_detected", "forgotten", "queue_timeout"]
+)
 def test_a_payout_that_never_came_to_money_is_not_found(shop, outcome):
     shop.post("next", {"api": "b2c", "outcome": outcome})
     shop.ask_accepted(B2C)
@@ -1037,3 +1048,10 @@ def test_one_seed_gives_one_run(open_shop, sink):
     first = run(open_shop)
     sink.received.clear()
     assert run(open_shop) == first
+
+
+def test_a_result_before_the_acknowledgement_may_be_lost_by_chance(shop):
+    shop.post("faults", {"result_lost": 1})
+    shop.ask_accepted(B2C, PartyB=PREFIX + "7406")
+    assert [one["state"] for one in shop.get("deliveries")["deliveries"]] == ["lost"]
+    assert len(shop.movements()) == 1

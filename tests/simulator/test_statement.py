@@ -222,3 +222,12 @@ def test_an_empty_statement_is_a_statement(shop):
     preamble, rows = read(shop)
     assert rows == []
     assert preamble[5][1] == preamble[5][3] == "100000.00"
+
+
+def test_a_receipt_is_booked_once(shop):
+    shop.pay()
+    ledger = shop.simulator.gateway.ledger
+    with pytest.raises(ValueError, match="given once"):
+        ledger.record(ledger.movements()[0])
+    assert len(ledger.movements()) == 1
+    assert shop.balance()["utility"] == 100_005

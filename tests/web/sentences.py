@@ -45,8 +45,10 @@ _SPEAKING = [
     "integrations/mpesa/result_codes.py",
     "integrations/mpesa/errors.py",
     "integrations/mpesa/refusals.py",
+    "integrations/webhooks/sender.py",
     "jobs/accounts.py",
     "jobs/import_products.py",
+    "jobs/import_statement.py",
     "jobs/pictures.py",
     "jobs/sign_in.py",
     "services/adjust_stock.py",
@@ -63,10 +65,19 @@ _SPEAKING = [
     "services/catalogue_csv/woocommerce.py",
     "services/categories.py",
     "services/change_tasks.py",
+    "services/claims/file.py",
+    "services/claims/said.py",
     "services/comments.py",
+    "services/correct_money.py",
     "services/create_product.py",
     "services/due_payments.py",
     "services/end_order.py",
+    "services/exceptions/claims.py",
+    "services/exceptions/known_receipts.py",
+    "services/exceptions/messages.py",
+    "services/exceptions/payments.py",
+    "services/exceptions/take_up.py",
+    "services/exceptions/unmatched.py",
     "services/find_product.py",
     "services/hold_for_review.py",
     "services/move_order.py",
@@ -83,13 +94,20 @@ _SPEAKING = [
     "services/settle_payment.py",
     "services/shop_orders.py",
     "services/shop_products.py",
+    "services/statements/columns.py",
+    "services/statements/file.py",
+    "services/statements/whose.py",
     "services/stock_counts.py",
     "services/tasks.py",
     "services/users/accounts.py",
     "services/users/administration.py",
+    "services/webhooks/deliveries.py",
+    "services/webhooks/endpoints.py",
+    "services/webhooks/replay.py",
     "utils/identity.py",
     "utils/passwords.py",
     "utils/phone.py",
+    "utils/web_address.py",
 ]
 """Modules whose sentences reach a page through a variable."""
 
@@ -196,6 +214,9 @@ def _of_fields() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.keyword) and node.arg == "error":
                 found |= _written(node.value)
+            elif isinstance(node, ast.keyword) and node.arg in _MESSAGES_OF_FIELDS:
+                texts = node.value.values if isinstance(node.value, ast.Dict) else []
+                found |= {one for text in texts for one in _written(text)}
             elif isinstance(node, ast.Call) and _name(node.func) == "ValidationError":
                 found |= _said_by(node)
             elif isinstance(node, ast.Assign) and _name(node.targets[0]) in _MESSAGES_OF_FIELDS:

@@ -39,6 +39,7 @@ from app.integrations.mpesa.results import (
     TransactionFacts,
     read_api_result,
     read_balances,
+    read_moved_cents,
     read_queue_timeout,
     read_transaction_facts,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "read_api_result",
     "read_balances",
     "read_c2b_notice",
+    "read_moved_cents",
     "read_queue_timeout",
     "read_stk_callback",
     "read_stk_query",

@@ -20,7 +20,10 @@ class FailureStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResultCode:
-    """``retry``: the payer may try again. ``alert``: our own set-up is at fault, tell a person."""
+    """``retry``: the payer may try again. ``alert``: our own set-up is at fault, tell a person.
+
+    ``may_turn``: time ran out, which nobody on the phone decided; money has been seen to move yet.
+    """
 
     code: str
     meaning: str
@@ -29,6 +32,7 @@ class ResultCode:
     final_in_query: bool = True
     retry: bool = True
     alert: bool = False
+    may_turn: bool = False
 
 
 _OUR_FAULT = (
@@ -90,6 +94,7 @@ _ROWS = (
         "1019",
         "not completed in the time allowed",
         "The payment was not completed in time. Please try again.",
+        may_turn=True,
     ),
     ResultCode("1025", "the prompt could not be sent, or its text is too long", _PROMPT_NOT_SENT),
     ResultCode(
@@ -104,12 +109,13 @@ _ROWS = (
         "Try again when you are ready to pay.",
         status=FailureStatus.CANCELLED,
     ),
-    ResultCode("1036", "the prompt's delivery was not confirmed", _PROMPT_NOT_SENT),
+    ResultCode("1036", "the prompt's delivery was not confirmed", _PROMPT_NOT_SENT, may_turn=True),
     ResultCode(
         "1037",
         "the phone could not be reached, or nobody answered",
         "We could not reach your phone. Check that it is on and has signal, then try again. "
         "If no prompt appears, dial *234# to update your M-Pesa menu.",
+        may_turn=True,
     ),
     ResultCode(
         "2001",

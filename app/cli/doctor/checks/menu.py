@@ -13,13 +13,13 @@ from app.utils.clock import rfc3339
 
 NEVER_CONFIRMED = warning(
     "confirmations_never",
-    "Payments by prompt succeeded, and no confirmation from the menu has ever come: register the"
-    " addresses for C2B, or money that customers send by themselves goes unnoticed.",
+    "Payments by prompt succeeded, and no confirmation from the menu has ever come: run python"
+    " manage.py payments register-urls, or money that customers send by themselves is seen late.",
     cause="Safaricom confirms every payment to a shortcode, prompts included, where addresses are"
     " registered. None came, so probably none are. Nothing can read what is registered.",
-    cure="Register once, with the shop running. In production a second registration is refused:"
-    " to change an address, delete it first in the portal (Self Service, URL Management). On the"
-    " sandbox's 174379 nothing can be registered.",
+    cure="`python manage.py payments register-urls`, once, with the shop running. In production a"
+    " second registration is refused: to change an address, delete it first in the portal (Self"
+    " Service, URL Management). On the sandbox's 174379 nothing can be registered.",
 )
 STOPPED_CONFIRMING = warning(
     "confirmations_stopped",
@@ -27,7 +27,8 @@ STOPPED_CONFIRMING = warning(
     " whether the registered addresses still lead here.",
     cause="PUBLIC_URL, SECRET_KEY or MPESA_C2B_SECRET changed, and Safaricom still reports to the"
     " old address; or something stops its requests.",
-    cure="Delete the registration in the portal (Self Service, URL Management) and register again.",
+    cure="Delete the registration in the portal (Self Service, URL Management), then `python"
+    " manage.py payments register-urls`.",
 )
 PULL_REFUSED = fault(
     "pull_refused",
@@ -44,10 +45,11 @@ PULL_UNAVAILABLE = warning(
 )
 PULL_EMPTY = warning(
     "pull_empty",
-    "The list of payments is empty although a prompt was paid {when}: register for it with the"
-    " phone number that Safaricom has on record for the shortcode.",
+    "The list of payments is empty although a prompt was paid {when}: run python manage.py"
+    " payments register-pull.",
     cause="Safaricom answers the same whether there were no payments or nobody registered.",
-    cure="Set MPESA_PULL_NUMBER to the nominated number and register for Pull Transactions.",
+    cure="Set MPESA_PULL_NUMBER to the phone number that Safaricom has on record for the"
+    " shortcode, then `python manage.py payments register-pull`.",
 )
 
 _PULLED = timedelta(hours=24)

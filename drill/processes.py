@@ -1,16 +1,16 @@
-"""Programs of the shop as real processes: started, watched, killed, and always cleared away."""
+"""Programs as real processes: started, watched, killed, and always cleared away."""
 
 import os
 import signal
+import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 45.0
 _FIRST_POLL_SECONDS, _LAST_POLL_SECONDS = 0.02, 0.25
 _TAIL_CHARACTERS = 6000
@@ -32,19 +32,26 @@ class Program:
     """One process with a session of its own, so that nothing it starts is left behind."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        user: str | None = None,
     ) -> None:
         self.name = name
         self.log_file = folder / f"{name}.log"
         self._log = self.log_file.open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, *arguments],
+        self.process = subprocess.Popen(  # noqa: S603 - the commands are ours
+            command,
             cwd=folder,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            user=user,
         )
 
     @property
@@ -89,3 +96,9 @@ def children_of(pid: int) -> list[int]:
     """The processes that this one started and that live."""
     listing = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
     return [int(number) for number in listing.split()]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
