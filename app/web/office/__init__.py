@@ -5,6 +5,8 @@ from app.web.office import (  # noqa: F401 - views register themselves
     payments,
     product_pictures,
     products,
+    refund_forms,
+    refunds,
     spreadsheets,
     stock,
     tasks,

@@ -30,6 +30,7 @@ SECTIONS = (
     Section("/office/orders", mark("Orders"), "truck"),
     Section("/office/products", mark("Products"), "tag"),
     Section("/office/payments", mark("Payments"), "money"),
+    Section("/office/refunds", mark("Refunds"), "back"),
     Section("/office/users", mark("Users"), "people"),
     Section("/office/tasks", mark("Tasks"), "task"),
     Section("/office/webhooks", mark("Webhooks"), "hook"),
