@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.cli import Failure
 from app.cli.context import opened_work
+from app.cli.statements import import_file, pull, register_pull, report
 from app.jobs.check_payment import check_payment
 from app.jobs.refunds import send_refund
 from app.jobs.rules import refund_rules
@@ -29,7 +30,11 @@ from app.utils.phone import mask_msisdn
 
 @click.group
 def command() -> None:
-    """Ask Safaricom about open payments; show all that is known of one; give one back."""
+    """Ask Safaricom about payments; read its books; show one payment; give one back."""
+
+
+for _statement_command in (import_file, pull, register_pull, report):
+    command.add_command(_statement_command)
 
 
 class Shillings(click.ParamType[int]):
