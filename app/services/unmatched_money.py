@@ -3,11 +3,14 @@
 The caller of what ends it has locked the order (if there is one), then the receipt.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.models import (
     MpesaReceipt,
     Order,
@@ -15,6 +18,7 @@ from app.models import (
     PaymentKind,
     PaymentState,
     ReceiptState,
+    Refund,
     Task,
     TaskKind,
 )
@@ -52,6 +56,23 @@ def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool
     )
     session.flush()
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class StrayMoney:
+    """Money that came without an order, and each refund of it that was asked for."""
+
+    row: MpesaReceipt
+    refunds: Sequence[Refund]
+
+
+def find_stray_money(session: Session, receipt: str) -> StrayMoney:
+    """Raises NotFound for a receipt that is not there, or has an order."""
+    row = session.get(MpesaReceipt, receipt)
+    if row is None or row.payment_id is not None:
+        raise NotFound("There is no such receipt.", code="receipt_not_found")
+    theirs = select(Refund).where(Refund.receipt == receipt).order_by(Refund.id)
+    return StrayMoney(row, session.scalars(theirs).all())
 
 
 def attach_money(

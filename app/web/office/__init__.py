@@ -8,6 +8,8 @@ from app.web.office import (  # noqa: F401 - views register themselves
     product_pictures,
     products,
     reconciliation,
+    refund_forms,
+    refunds,
     spreadsheets,
     stock,
     tasks,
