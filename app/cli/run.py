@@ -58,6 +58,7 @@ def _start(family: Family, config: Config) -> None:
     family.wait_until(lambda: _is_ready(config), READY_SECONDS, "web server")
     if simulator is not None:
         family.wait_until(lambda: _answers(simulator), READY_SECONDS, "simulator")
+        _have_list_kept(config)
 
 
 def _prepare_database(config: Config) -> None:
@@ -81,6 +82,23 @@ def _seed(config: Config) -> None:
     work = build_work(config)
     try:
         seed_demo(work)
+    finally:
+        work.database.dispose()
+
+
+def _have_list_kept(config: Config) -> None:
+    """So that the simulator shows the shop what was paid, as Safaricom does once it is asked to."""
+    from app.jobs.build import build_work
+    from app.jobs.pull_statements import register_for_list
+    from app.ports import GatewayError
+
+    if not config.can_pull or config.mpesa_pull_number is None:
+        return
+    work = build_work(config)
+    try:
+        register_for_list(work, config.mpesa_pull_number)
+    except GatewayError as error:
+        click.echo(f"The simulator keeps no list of payments: {error.message}", err=True)
     finally:
         work.database.dispose()
 
