@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.cli import Failure
 from app.cli.context import opened_work
 from app.cli.demo.beginning import is_empty
+from app.cli.demo.books import read_books
 from app.cli.demo.catalogue import CATEGORIES, PRODUCTS
 from app.cli.demo.past import PAST, Player
 from app.cli.demo.people import DEMO_DOMAIN, PEOPLE, Account, keep_accounts, new_accounts
@@ -61,6 +62,7 @@ def seed_demo(work: Work) -> None:
         _make_categories(session, opened)
         products = _make_products(session, actors, opened)
         _play_past(session, actors, products, now)
+        read_books(session, work.config.mpesa_c2b_shortcode, opened, now)
         _say(session, actors["wanjiku"], products, now)
         keep_accounts(accounts)
 

@@ -1,8 +1,11 @@
 """Every page: no serious fault by axe, and no wider than a phone's window or a desk's."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from app.models import User
+from app.utils.clock import EAT
 from tests.browser.conftest import DESK, PHONE
 from tests.factories import make_delivery, make_webhook
 
@@ -37,6 +40,9 @@ OFFICE = (
     "/office/orders/{order}",
     "/office/payments",
     "/office/payments/{payment}",
+    "/office/reconciliation",
+    "/office/reconciliation?first_day={yesterday}&last_day={tomorrow}",
+    "/office/reconciliation?first_day=nonsense",
     "/office/products",
     "/office/products/new",
     "/office/products/{product}",
@@ -66,6 +72,8 @@ def things(shop):
     comment = {"item_id": purchase.product_id, "body": "Strong and fair.", "rating": 4}
     assert shop.call("POST", "/api/comments", buyer, json=comment).status_code == 201
     task = shop.call("POST", "/api/tasks", buyer, json={"title": "Fetch it", "priority": "high"})
+    bring_in_another_amount(shop, admin)
+    today = datetime.now(EAT).date()
     with shop.database.transaction() as session:
         webhook = make_webhook(session, session.get_one(User, admin.id))
         delivery = make_delivery(session, webhook, last_error="ConnectTimeout: timed out")
@@ -80,8 +88,20 @@ def things(shop):
             "user": buyer.id,
             "webhook": webhook.id,
             "delivery": delivery.id,
+            "yesterday": today - timedelta(days=1),
+            "tomorrow": today + timedelta(days=1),
         },
     }
+
+
+def bring_in_another_amount(shop, admin):
+    """A statement that says KES 90 of the KES 100 that were paid: there is a row to look at."""
+    exported = shop.http.get(f"{shop.simulator_url}/__sim/statement.csv").text
+    changed = exported.replace(",100.00,", ",90.00,")
+    assert changed != exported
+    files = {"file": ("statement.csv", changed.encode())}
+    answer = shop.call("POST", "/api/statements", admin, files=files)
+    assert (answer.status_code, answer.json()["different"]) == (200, 1), answer.text
 
 
 @pytest.mark.parametrize(
