@@ -1,10 +1,15 @@
 """Every page: no serious fault by axe, and no wider than a phone's window or a desk's."""
 
 import pytest
+from sqlalchemy import select
 
-from app.models import User
+from app.models import Order, Task, User
 from tests.browser.conftest import DESK, PHONE
 from tests.factories import make_delivery, make_webhook
+from tests.matters import unmatched
+
+WRONG_AMOUNT = "7014"
+"""The callback to this phone names another amount than was asked for."""
 
 ANYONE = (
     "/",
@@ -44,6 +49,10 @@ OFFICE = (
     "/office/products/import",
     "/office/users",
     "/office/users/{user}",
+    "/office/exceptions",
+    "/office/exceptions/{money}",
+    "/office/exceptions/{money}/attach?order_number={number}",
+    "/office/exceptions/{wrong}",
     "/office/tasks",
     "/office/tasks/{task}",
     "/office/webhooks",
@@ -66,7 +75,13 @@ def things(shop):
     comment = {"item_id": purchase.product_id, "body": "Strong and fair.", "rating": 4}
     assert shop.call("POST", "/api/comments", buyer, json=comment).status_code == 201
     task = shop.call("POST", "/api/tasks", buyer, json={"title": "Fetch it", "priority": "high"})
+    wrong = shop.buy(WRONG_AMOUNT)
+    shop.wait_for_transaction(wrong, "unknown")
     with shop.database.transaction() as session:
+        money = unmatched(session)
+        number = session.get_one(Order, purchase.order_id).number
+        matter = select(Task.id).where(Task.payment_id == wrong.transaction_id)
+        wrong_id = session.scalars(matter).one()
         webhook = make_webhook(session, session.get_one(User, admin.id))
         delivery = make_delivery(session, webhook, last_error="ConnectTimeout: timed out")
     return {
@@ -80,6 +95,9 @@ def things(shop):
             "user": buyer.id,
             "webhook": webhook.id,
             "delivery": delivery.id,
+            "money": money.id,
+            "number": number,
+            "wrong": wrong_id,
         },
     }
 
