@@ -50,13 +50,17 @@ def write_off_payment(
     session: Session,
     order: Order,
     payment: Payment,
-    row: MpesaReceipt,
+    row: MpesaReceipt | None,
     why: Correction,
     now: datetime,
 ) -> Missing:
-    """The money of this payment never came: it failed, and its order is what the rest pays for."""
+    """The money of this payment never came: it failed, and its order is what the rest pays for.
+
+    It has no receipt where a query alone had called it paid.
+    """
     missing = _book_missing(session, order, payment, payment.amount_cents, why, now)
-    row.state = ReceiptState.WRITTEN_OFF
+    if row is not None:
+        row.state = ReceiptState.WRITTEN_OFF
     before = payment.status
     payment.status = PaymentState.FAILED
     payment.mpesa_receipt = None
@@ -65,7 +69,7 @@ def write_off_payment(
     payment.customer_message = NOT_THERE_MESSAGE
     payment.next_check_at = payment.leased_until = None
     payment.finished_at = payment.updated_at = now
-    said = f"the money of receipt {row.receipt} was not there"
+    said = f"the money of {f'receipt {row.receipt}' if row else 'this payment'} was not there"
     _record(session, payment, before, f"{said}: {why.reason}", now)
     _follow(session, order, payment, missing, why, now)
     _tell_buyer(session, order, missing, NOT_THERE_MESSAGE, now)

@@ -3,11 +3,16 @@
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
-from app.models import User
+from app.models import Order, Task, User
 from app.utils.clock import EAT
 from tests.browser.conftest import DESK, PHONE
 from tests.factories import make_delivery, make_webhook
+from tests.matters import unmatched
+
+WRONG_AMOUNT = "7014"
+"""The callback to this phone names another amount than was asked for."""
 
 ANYONE = (
     "/",
@@ -50,6 +55,10 @@ OFFICE = (
     "/office/products/import",
     "/office/users",
     "/office/users/{user}",
+    "/office/exceptions",
+    "/office/exceptions/{money}",
+    "/office/exceptions/{money}/attach?order_number={number}",
+    "/office/exceptions/{wrong}",
     "/office/tasks",
     "/office/tasks/{task}",
     "/office/webhooks",
@@ -74,7 +83,13 @@ def things(shop):
     task = shop.call("POST", "/api/tasks", buyer, json={"title": "Fetch it", "priority": "high"})
     bring_in_another_amount(shop, admin)
     today = datetime.now(EAT).date()
+    wrong = shop.buy(WRONG_AMOUNT)
+    shop.wait_for_transaction(wrong, "unknown")
     with shop.database.transaction() as session:
+        money = unmatched(session)
+        number = session.get_one(Order, purchase.order_id).number
+        matter = select(Task.id).where(Task.payment_id == wrong.transaction_id)
+        wrong_id = session.scalars(matter).one()
         webhook = make_webhook(session, session.get_one(User, admin.id))
         delivery = make_delivery(session, webhook, last_error="ConnectTimeout: timed out")
     return {
@@ -90,6 +105,9 @@ def things(shop):
             "delivery": delivery.id,
             "yesterday": today - timedelta(days=1),
             "tomorrow": today + timedelta(days=1),
+            "money": money.id,
+            "number": number,
+            "wrong": wrong_id,
         },
     }
 

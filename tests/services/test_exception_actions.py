@@ -62,6 +62,7 @@ TABLE = [
     (K.STATEMENT_DIFFERENCE, {**BY_ITSELF, "is_proved": True}, "correct dismiss"),
     (K.STATEMENT_DIFFERENCE, {**BY_ITSELF, "refund_under_way": True}, "dismiss"),
     (K.STATEMENT_DIFFERENCE, {**BY_ITSELF, "payment": P.REFUNDED}, "not_there dismiss"),
+    (K.STATEMENT_DIFFERENCE, FOUND_PAID, "receipt not_there dismiss"),
     (K.STATEMENT_DIFFERENCE, {}, "dismiss"),
     # what customers say
     (K.PAYMENT_CLAIM, {"claim_is_open": True}, "paid not_paid"),

@@ -207,7 +207,7 @@ FORMS = [
     (found_paid, "receipt", {"mpesa_receipt": "UKSEEN0001", "reason": WHY}, "The receipt is"),
     (disputed, "is-there", {"reason": WHY}, "The goods may go."),
     (disputed, "not-there", {"reason": WHY}, "The money is out of the books"),
-    (different, "correct", {"amount": "1000", "reason": WHY}, "The amount is corrected."),
+    (different, "correct", {"amount": "KSh 1,000", "reason": WHY}, "The amount is corrected."),
     (two_receipts, "dismiss", {"reason": WHY}, "It is closed."),
     (unmatched, "dismiss", {"reason": WHY}, "It is closed."),
     (claimed, "not-paid", {"reason": WHY}, "It is not paid"),

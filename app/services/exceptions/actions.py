@@ -113,8 +113,8 @@ def _may_be_there(found: Situation) -> bool:
 
 def _may_not_be_there(found: Situation) -> bool:
     is_doubted = found.kind in (TaskKind.DISPUTED_PAYMENT, TaskKind.STATEMENT_DIFFERENCE)
-    stands = found.payment in _HAS_MONEY and found.has_receipt
-    return is_doubted and stands and not found.is_proved and not found.refund_under_way
+    stands = found.payment in _HAS_MONEY and not found.is_proved
+    return is_doubted and stands and not found.refund_under_way
 
 
 def _may_correct(found: Situation) -> bool:

@@ -6,7 +6,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.models import ClaimState, PaymentClaim
-from app.services.exceptions.situation import UNDECIDED_CLAIMS
+from app.services.exceptions.situation import find_claim
 from app.services.exceptions.take_up import Case
 from app.services.records import notify
 
@@ -23,10 +23,10 @@ def accept_claim(session: Session, case: Case, now: datetime) -> None:
 
 
 def refuse_claim(session: Session, case: Case, now: datetime) -> None:
-    """No such money: the customer is told so, and may name another receipt."""
-    claim = _end(session, case, ClaimState.REFUSED, REFUSED_MESSAGE, now)
-    if case.order is None:
-        raise RuntimeError(f"Claim {claim.id} is about no order.")
+    """No such money: the customer is told so, once, and may name another receipt."""
+    before, claim = _end(session, case, ClaimState.REFUSED, REFUSED_MESSAGE, now)
+    if case.order is None or before == ClaimState.REFUSED:
+        return
     notify(
         session,
         claim.user_id,
@@ -41,17 +41,17 @@ def refuse_claim(session: Session, case: Case, now: datetime) -> None:
 
 def _end(
     session: Session, case: Case, state: ClaimState, message: str, now: datetime
-) -> PaymentClaim:
-    ended: PaymentClaim | None = session.scalar(
+) -> tuple[str, PaymentClaim]:
+    claim = find_claim(session, case.task)
+    if claim is None:
+        raise RuntimeError(f"Task {case.task.id} is about no claim.")
+    before = claim.state
+    ended = session.execute(
         update(PaymentClaim)
-        .where(
-            PaymentClaim.order_id == case.task.order_id,
-            PaymentClaim.receipt == case.task.receipt,
-            PaymentClaim.state.in_(UNDECIDED_CLAIMS),
-        )
+        .where(PaymentClaim.id == claim.id, PaymentClaim.state == before)
         .values(state=state, message=message, next_check_at=None, updated_at=now)
-        .returning(PaymentClaim)
-    )
+        .returning(PaymentClaim.id)
+    ).one_or_none()
     if ended is None:
-        raise RuntimeError(f"The claim of task {case.task.id} was decided meanwhile.")
-    return ended
+        raise RuntimeError(f"Claim {claim.id} was decided beside the lock of its order.")
+    return before, claim

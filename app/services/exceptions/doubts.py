@@ -49,7 +49,7 @@ def say_it_is_not_there(
     found = about_payment(case)
     close(session, actor, case, Action.NOT_THERE, reason, now)
     why = Correction(task_id, actor.user_id, reason)
-    return write_off_payment(session, found.order, found.payment, _row(case), why, now)
+    return write_off_payment(session, found.order, found.payment, case.row, why, now)
 
 
 def give_right_amount(

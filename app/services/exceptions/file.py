@@ -26,7 +26,7 @@ from app.services.exceptions.actions import Action, Situation, allowed_actions
 from app.services.exceptions.foresee import Foresight, foresee
 from app.services.exceptions.offers import RefundOffer, offer_refunds
 from app.services.exceptions.queue import Queued, find_queued
-from app.services.exceptions.situation import lines_of, read_situation
+from app.services.exceptions.situation import find_claim, lines_of, read_situation
 from app.services.exceptions.take_up import find_exception
 from app.services.find_account import Suggestion, suggest_orders
 from app.services.inbox import stuck_message_id
@@ -119,7 +119,7 @@ def read_exception(session: Session, actor: Actor, task_id: int, now: datetime) 
         history=history,
         receipt=row,
         suggestions=_suggest(session, row, now) if row and may_attach else (),
-        claim=_claim(session, task),
+        claim=find_claim(session, task),
         message=_message(session, task),
         refunds=_refunds(session, task, number, queued.order_id),
         lines=_lines(session, number),
@@ -146,16 +146,6 @@ def _suggest(session: Session, row: MpesaReceipt, now: datetime) -> list[Suggest
         foresight = foresee(session, order, row.amount_cents)
         suggested.append(Suggested(one, OrderStatus(order.status), foresight))
     return suggested
-
-
-def _claim(session: Session, task: Task) -> PaymentClaim | None:
-    """The latest that names the order and the receipt of the task, decided or not."""
-    if task.order_id is None or task.receipt is None:
-        return None
-    mine = select(PaymentClaim).where(
-        PaymentClaim.order_id == task.order_id, PaymentClaim.receipt == task.receipt
-    )
-    return session.scalar(mine.order_by(PaymentClaim.id.desc()).limit(1))
 
 
 def _message(session: Session, task: Task) -> InboxMessage | None:

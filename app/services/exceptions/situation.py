@@ -29,7 +29,7 @@ from app.services.exceptions.actions import Situation
 from app.services.inbox import stuck_message_id
 from app.services.use_money import due_back
 
-UNDECIDED_CLAIMS = (ClaimState.OPEN, ClaimState.WITH_A_PERSON)
+_CLAIM = f"{TaskKind.PAYMENT_CLAIM}:"
 _ON_THEIR_BOOKS = (MoneySource.PULL, MoneySource.STATEMENT, MoneySource.STATUS)
 
 
@@ -54,7 +54,7 @@ def read_situation(
         owed_cents=due_back(session, order) if order else 0,
         refund=RefundState(refund.state) if refund else None,
         refund_under_way=_refund_under_way(session, task, order),
-        claim_is_open=kind == TaskKind.PAYMENT_CLAIM and find_open_claim(session, task) is not None,
+        claim_is_open=_claim_is_open(session, task),
         message_waits=_message_waits(session, task),
     )
 
@@ -67,14 +67,17 @@ def is_held(payment: Payment) -> bool:
     return payment.status in LIVE_STATES and (payment.review_reason is not None or given_up)
 
 
-def find_open_claim(session: Session, task: Task, *, lock: bool = False) -> PaymentClaim | None:
-    """The claim of a customer that a task is about, while nobody has decided it."""
-    claim = select(PaymentClaim).where(
-        PaymentClaim.order_id == task.order_id,
-        PaymentClaim.receipt == task.receipt,
-        PaymentClaim.state.in_(UNDECIDED_CLAIMS),
+def find_claim(session: Session, task: Task) -> PaymentClaim | None:
+    """The claim of a customer that a task is about: its key names it, or its order and receipt."""
+    if task.kind != TaskKind.PAYMENT_CLAIM:
+        return None
+    number = (task.dedupe_key or "").removeprefix(_CLAIM)
+    if number.isdecimal():
+        return session.get(PaymentClaim, int(number), populate_existing=True)
+    mine = select(PaymentClaim).where(
+        PaymentClaim.order_id == task.order_id, PaymentClaim.receipt == task.receipt
     )
-    return session.scalar(claim.with_for_update() if lock else claim)
+    return session.scalar(mine.order_by(PaymentClaim.id.desc()).limit(1))
 
 
 def lines_of(receipt: str) -> ColumnElement[bool]:
@@ -114,6 +117,12 @@ def _is_proved(session: Session, kind: TaskKind, payment: Payment) -> bool:
 def _is_listed(session: Session, receipt: str) -> bool:
     """Whether the statement speaks of it at all: it then has the last word."""
     return bool(session.scalar(select(exists().where(lines_of(receipt)))))
+
+
+def _claim_is_open(session: Session, task: Task) -> bool:
+    """One that was refused by itself, while a person is still to compare, may yet be right."""
+    claim = find_claim(session, task)
+    return claim is not None and claim.state != ClaimState.ACCEPTED
 
 
 def _refund_under_way(session: Session, task: Task, order: Order | None) -> bool:

@@ -145,5 +145,5 @@ def _refusal(action: Action, found: Situation) -> Conflict:  # noqa: PLR0911 - o
 
 def _waits_for_refund(action: Action, found: Situation) -> bool:
     if action in OF_THE_PAYMENT:
-        return found.has_receipt
+        return found.payment is not None
     return action in (Action.ATTACH, Action.DISMISS) and found.receipt == ReceiptState.UNMATCHED

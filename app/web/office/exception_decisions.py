@@ -17,6 +17,7 @@ from app.jobs.process_message import process_message
 from app.models import TaskPriority, TaskStatus
 from app.policies import Actor, Role
 from app.schemas.base import QueryId, Schema
+from app.schemas.catalogue_csv import CellMoney
 from app.schemas.exception import (
     AttachQuery,
     AttachSchema,
@@ -103,9 +104,21 @@ def _note(session: Session, actor: Actor, task_id: int, said: dict[str, str]) ->
     write_note(session, actor, task_id, said["note"], now())
 
 
+class PaidForm(PaidSchema):
+    """Amounts as people write them."""
+
+    amount = CellMoney(minimum_cents=1, load_default=None)
+
+
+class CorrectForm(CorrectSchema):
+    """Likewise."""
+
+    amount = CellMoney(minimum_cents=1, required=True)
+
+
 DECISIONS = (
     Decided(Action.DISMISS, DecisionReasonSchema, _dismiss, mark("It is closed.")),
-    Decided(Action.PAID, PaidSchema, _paid, mark("The money is counted.")),
+    Decided(Action.PAID, PaidForm, _paid, mark("The money is counted.")),
     Decided(
         Action.NOT_PAID,
         DecisionReasonSchema,
@@ -120,7 +133,7 @@ DECISIONS = (
         _not_there,
         mark("The money is out of the books, and the buyer is told."),
     ),
-    Decided(Action.CORRECT, CorrectSchema, _correct, mark("The amount is corrected.")),
+    Decided(Action.CORRECT, CorrectForm, _correct, mark("The amount is corrected.")),
     Decided(Action.NOTE, NoteSchema, _note, mark("The note is saved.")),
 )
 

@@ -95,6 +95,13 @@ DECISION_WORDS: dict[str, str] = {
     "reclaimed": mark("Used after all"),
     "corrected": mark("Nothing is owed any more"),
     "processed": mark("Processed"),
+    "claim_accepted": mark("The money was found"),
+    "claim_refused": mark("The claim was refused"),
+    "failed": mark("Failed"),
+    "found": mark("It was found"),
+    "found_again": mark("It was found again"),
+    "gone": mark("It is not found any more"),
+    "recorded": mark("Recorded"),
 }
 """What was done about a matter."""
 
