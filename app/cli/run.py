@@ -87,14 +87,17 @@ def _seed(config: Config) -> None:
 
 
 def _register_at_simulator(config: Config) -> None:
-    """So that a payment from the simulated menu is reported to the shop, like any other."""
+    """So that a payment from the simulated menu is reported to the shop, and listed for it."""
     from app.jobs.build import build_work
+    from app.jobs.pull_statements import register_for_list
     from app.jobs.register_c2b import register_c2b
     from app.ports import GatewayError
 
     work = build_work(config)
     try:
         register_c2b(work, cancel_when_unreachable=False)
+        if config.can_pull and config.mpesa_pull_number is not None:
+            register_for_list(work, config.mpesa_pull_number)
     except GatewayError as error:
         click.echo(f"Payments from the menu are not reported: {error.message}", err=True)
     finally:

@@ -5,7 +5,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 import structlog
-from flask import Response, request
+from flask import Response, jsonify, request
 from sqlalchemy.orm import Session
 
 from app.context import current_config, current_work, now
@@ -13,6 +13,7 @@ from app.controllers.blueprint import Blueprint
 from app.controllers.idempotency import Answer, run_in_phases
 from app.controllers.inbox import ACCEPTED, keep_and_answer
 from app.controllers.paging import page_response
+from app.controllers.probes import hear_probe
 from app.db import reading
 from app.errors import AppError, BadGateway, Conflict, NotFound, TooManyRequests, Unavailable
 from app.integrations.mpesa import MpesaPhoneBusy
@@ -33,6 +34,7 @@ from app.schemas.problem import ProblemSchema
 from app.security import current_actor, public, require_user
 from app.services.inbox import find_payment_by_secret
 from app.services.menu_payment import menu_payment_of
+from app.services.probes import PROBE_ID
 from app.services.read_orders import find_order
 from app.services.read_payments import PaymentView, view_payment, view_payments
 from app.services.request_payment import PaymentRequest, request_payment
@@ -100,8 +102,11 @@ def receive_callback(token: str) -> Response:
     parts = split_callback_token(token)
     if parts is None:
         raise NotFound("There is nothing at this address.")
+    number, secret = parts
+    if number == PROBE_ID and hear_probe(secret):
+        return jsonify(ACCEPTED)
     with reading() as session:
-        payment = find_payment_by_secret(session, *parts)
+        payment = find_payment_by_secret(session, number, secret)
     if payment is None:
         log.warning("callback_with_wrong_secret", remote_addr=request.remote_addr)
         raise NotFound("There is nothing at this address.")

@@ -17,6 +17,7 @@ from app.services.inbox import (
     claim_message,
     find_waiting_messages,
     finish_message,
+    note_unstuck,
     report_stuck_message,
 )
 from app.utils.failpoints import failpoint
@@ -71,6 +72,7 @@ def _process(work: Work, message_id: int) -> Heard | None:
         heard = _LISTENERS[message.source](session, work, message)
         failpoint("in_settlement")
         finish_message(message, heard.outcome, work.now())
+        note_unstuck(session, message, work.now())
     log.info(
         "message_processed", message_id=message_id, source=message.source, outcome=heard.outcome
     )

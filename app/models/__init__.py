@@ -3,7 +3,14 @@
 from app.models.base import Base
 from app.models.basket import Basket, BasketLine
 from app.models.comment import Comment
-from app.models.infrastructure import IdempotencyKey, Pace, RateCounter, SharedToken
+from app.models.infrastructure import (
+    DoctorProbe,
+    IdempotencyKey,
+    Pace,
+    RateCounter,
+    SharedToken,
+    WorkerHeartbeat,
+)
 from app.models.item import Category, Product
 from app.models.ledger import Account, LedgerEntry, LedgerEvent, LedgerEventKind
 from app.models.notification import Notification
@@ -35,6 +42,7 @@ from app.models.statement import (
     IS_UNDECIDED_CLAIM,
     UNDECIDED_CLAIMS,
     ClaimState,
+    LineKind,
     PaymentClaim,
     StatementImport,
     StatementLine,
@@ -75,12 +83,14 @@ __all__ = [
     "Decision",
     "DeliveryState",
     "DisabledReason",
+    "DoctorProbe",
     "IdempotencyKey",
     "InboxMessage",
     "InboxSource",
     "LedgerEntry",
     "LedgerEvent",
     "LedgerEventKind",
+    "LineKind",
     "LoginSession",
     "MoneySource",
     "MovementKind",
@@ -125,4 +135,5 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEvent",
+    "WorkerHeartbeat",
 ]

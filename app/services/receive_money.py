@@ -7,9 +7,18 @@ request all come here. Where the receipt is known already, nothing is booked.
 from datetime import datetime
 from enum import StrEnum
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.models import MpesaReceipt, Order, Payment, PaymentKind, ReceiptState, TaskKind
+from app.models import (
+    MoneySource,
+    MpesaReceipt,
+    Order,
+    Payment,
+    PaymentKind,
+    ReceiptState,
+    TaskKind,
+)
 from app.services.answered_prompts import (
     find_answered_prompt,
     find_awaiting_orders,
@@ -54,6 +63,8 @@ def receive_money(
     """
     if order_id is None:
         order_id = _find_order(session, facts)
+    if order_id is None:
+        order_id = _find_written_off(session, facts.receipt)
     order = lock_order(session, order_id) if order_id is not None else None
     row = find_receipt(session, facts.receipt)
     if row is None and order is not None:
@@ -94,17 +105,52 @@ def _hear_again(
     session: Session, row: MpesaReceipt, order: Order | None, facts: ReceiptFacts, now: datetime
 ) -> Reception:
     """The receipt is on the register: nothing is counted twice, but more may be known now."""
+    if row.state == ReceiptState.WRITTEN_OFF:
+        return _count_after_all(session, row, order, facts, now)
     if row.amount_cents != facts.amount_cents:
         _report_difference(session, row, facts, now)
         return Reception.DIFFERENT
     learn_facts(row, facts)
-    is_free = row.state == ReceiptState.UNMATCHED and not is_going_back(session, row.receipt)
-    if is_free and order is not None:
+    if order is not None and _is_free(session, row, facts):
         payment = attach_money(session, row, order, now)
         was_asked_for = payment.kind == PaymentKind.STK_PUSH
         return Reception.SETTLED if was_asked_for else Reception.BOOKED
     session.flush()
     return Reception.KNOWN
+
+
+def _is_free(session: Session, row: MpesaReceipt, facts: ReceiptFacts) -> bool:
+    """Nobody's yet; what a person dismissed is so for a person alone."""
+    if row.state == ReceiptState.DISMISSED:
+        return facts.source == MoneySource.PERSON
+    return row.state == ReceiptState.UNMATCHED and not is_going_back(session, row.receipt)
+
+
+def _find_written_off(session: Session, receipt: str) -> int | None:
+    """The order that a receipt was counted for before a person found that it was not there."""
+    return session.scalar(
+        select(Payment.order_id)
+        .join(MpesaReceipt, MpesaReceipt.payment_id == Payment.id)
+        .where(MpesaReceipt.receipt == receipt, MpesaReceipt.state == ReceiptState.WRITTEN_OFF)
+    )
+
+
+def _count_after_all(
+    session: Session, row: MpesaReceipt, order: Order | None, facts: ReceiptFacts, now: datetime
+) -> Reception:
+    """A person had found that it was not there, and M-Pesa says that it is: money wins.
+
+    It is a payment of its own; the one that it was written off from stays as it is.
+    """
+    if order is None:
+        raise RuntimeError(f"Receipt {row.receipt} was written off while it was looked up.")
+    payment = record_paybill_payment(session, order, facts, now)
+    row.payment_id, row.state = payment.id, ReceiptState.MATCHED
+    row.amount_cents, row.source = facts.amount_cents, facts.source
+    learn_facts(row, facts)
+    use_money(session, order, payment, now)
+    session.flush()
+    return Reception.BOOKED
 
 
 def _report_difference(

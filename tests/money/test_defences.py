@@ -338,7 +338,7 @@ DEFENCES: dict[str, Defence] = {
     ),
     "late money never oversells": Defence(
         late_money_for_what_is_sold_out,
-        replaced(hold_stock, "_all_there", lambda *_: True),
+        replaced(hold_stock, "_all_there", lambda *_, **__: True),
         (IntegrityError,),
     ),
     "expiry waits for a prompt": Defence(

@@ -15,6 +15,7 @@ from app.models import (
     PaymentClaim,
     Task,
     TaskKind,
+    TaskStatus,
 )
 from app.services.audit.finding import Finding
 
@@ -39,7 +40,7 @@ def find_forgotten_payments(
                 Payment.created_at < deadline,
                 Payment.next_check_at.is_(None),
             ),
-            ~exists().where(Task.payment_id == Payment.id),
+            ~exists().where(Task.payment_id == Payment.id, Task.status != TaskStatus.DONE),
         )
         .order_by(Payment.id)
     ):

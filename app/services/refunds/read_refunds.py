@@ -10,12 +10,15 @@ from sqlalchemy.orm import Session, aliased
 
 from app.errors import NotFound
 from app.models import (
+    LIVE_REFUNDS,
     InboxMessage,
     LedgerEntry,
     LedgerEvent,
     LedgerEventKind,
     MpesaRequest,
     Order,
+    Payment,
+    PaymentState,
     Refund,
     RefundEvent,
     RefundState,
@@ -50,6 +53,34 @@ class ListedRefund:
     order_number: str
     asker_name: str
     approver_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundStanding:
+    """A payment with its refunds: how much of it has gone back, and how much still may."""
+
+    payment: Payment
+    refunds: Sequence[Refund]
+
+    @property
+    def refunded_cents(self) -> int:
+        return sum(
+            refund.amount_cents for refund in self.refunds if refund.state == RefundState.SUCCEEDED
+        )
+
+    @property
+    def left_cents(self) -> int:
+        return self.payment.amount_cents - self.refunded_cents
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a refund could be asked for: there is money with a receipt, and none under way.
+
+        What else stands against it shows when it is asked for.
+        """
+        is_live = any(refund.state in LIVE_REFUNDS for refund in self.refunds)
+        has_money = self.payment.status == PaymentState.SUCCEEDED
+        return has_money and self.payment.mpesa_receipt is not None and not is_live
 
 
 @dataclass(frozen=True, slots=True)
