@@ -31,6 +31,7 @@ from app.services.receipts import (
     register_receipt,
 )
 from app.services.records import Matter, file_task
+from app.services.refund_shares import is_going_back
 from app.services.settle_payment import settle_payment
 from app.services.unmatched_money import attach_money, keep_unmatched, record_paybill_payment
 from app.services.use_money import use_money
@@ -151,18 +152,18 @@ def _hear_again(
         _report_difference(session, row, facts, now)
         return Reception.DIFFERENT
     learn_facts(row, facts)
-    if order is not None and _is_free(row, facts):
+    if order is not None and _is_free(session, row, facts):
         attach_money(session, row, order, now)
         return Reception.BOOKED
     session.flush()
     return Reception.KNOWN
 
 
-def _is_free(row: MpesaReceipt, facts: ReceiptFacts) -> bool:
-    """Nobody's yet; what a person dismissed is so for a person alone."""
+def _is_free(session: Session, row: MpesaReceipt, facts: ReceiptFacts) -> bool:
+    """Nobody's yet, and not on its way back; what a person dismissed is so for a person alone."""
     if row.state == ReceiptState.DISMISSED:
         return facts.source == MoneySource.PERSON
-    return row.state == ReceiptState.UNMATCHED
+    return row.state == ReceiptState.UNMATCHED and not is_going_back(session, row.receipt)
 
 
 def _find_written_off(session: Session, receipt: str) -> int | None:
