@@ -108,6 +108,9 @@ def read_exception(session: Session, actor: Actor, task_id: int, now: datetime) 
     actions = allowed_actions(situation)
     number = task.receipt or (payment.mpesa_receipt if payment else None)
     row = session.get(MpesaReceipt, number) if number is not None else None
+    if view is None and row is not None and row.payment_id is not None:
+        history = read_payment_history(session, row.payment_id)  # what it has become
+        view = find_order(session, actor, history.order.id)
     may_attach = Action.ATTACH in actions and row is not None
     may_be_paid = Action.PAID in actions and view is not None and payment is not None
     return ExceptionFile(
@@ -121,7 +124,7 @@ def read_exception(session: Session, actor: Actor, task_id: int, now: datetime) 
         suggestions=_suggest(session, row, now) if row and may_attach else (),
         claim=find_claim(session, task),
         message=_message(session, task),
-        refunds=_refunds(session, task, number, queued.order_id),
+        refunds=_refunds(session, task, number, view.order.id if view else None),
         lines=_lines(session, number),
         offers=offer_refunds(session, task, view, row) if Action.REFUND in actions else (),
         decisions=_decisions(session, task),
