@@ -25,6 +25,9 @@ _HURRIED_PATIENCE_SECONDS = 10.0
 _LOOKS = (0.4, 0.8, 1.5, 2.5, 4.0)
 """Pauses between two looks at a transaction; after the last the buyer looks no more."""
 
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0
+"""Between two tries where the shop names no pause itself."""
+
 _MOST_TRIES = 8
 _LONGEST_HANG_UP_SECONDS = 0.05
 _FATED_PHONES = 10_000
@@ -120,6 +123,7 @@ class Buyer:
         hang_up: float | None = None
         if self.dice.random() < world.options.faults.client_hangs_up:
             hang_up = self.dice.uniform(0, _LONGEST_HANG_UP_SECONDS)
+        pause = _FIRST_PAUSE_SECONDS
         while True:
             answer = self._try(path, body, key, hang_up)
             if answer is not None and answer.code not in _SAY_IT_AGAIN:
@@ -127,8 +131,8 @@ class Buyer:
             if time.monotonic() > deadline:
                 return None
             hang_up = None
-            wait = answer.retry_after_seconds if answer else None
-            yield min(wait or 0.5, 2.0)
+            yield (answer.retry_after_seconds if answer else None) or pause
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _try(
         self, path: str, body: Mapping[str, Any], key: str, hang_up: float | None
