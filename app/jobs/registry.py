@@ -12,6 +12,7 @@ from app.jobs.deliver_webhooks import deliver_due_webhooks, deliver_webhooks
 from app.jobs.expire_orders import expire_due_orders, expire_order
 from app.jobs.pictures import erase_unwanted_pictures
 from app.jobs.process_message import process_message, process_waiting_messages
+from app.jobs.refunds import check_due_refunds, check_refund
 from app.jobs.tidy import delete_expired_rows
 from app.jobs.work import Work
 
@@ -21,12 +22,14 @@ Job = Callable[[Work, int], None]
 JOBS: Mapping[str, Job] = {
     "process_message": process_message,
     "check_payment": check_payment,
+    "check_refund": check_refund,
     "expire_order": expire_order,
     "deliver_webhooks": deliver_webhooks,
 }
 _SWEEPS = (
     process_waiting_messages,
     check_due_payments,
+    check_due_refunds,
     expire_due_orders,
     deliver_due_webhooks,
     erase_unwanted_pictures,

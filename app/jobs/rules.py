@@ -3,6 +3,7 @@
 from app.config import Config, MpesaEnv
 from app.services.pictures import PictureRules
 from app.services.place_order import OrderRules
+from app.services.refunds import RefundRules
 from app.services.request_payment import PaymentRules
 from app.utils.web_address import CallRules
 
@@ -21,6 +22,17 @@ def payment_rules(config: Config) -> PaymentRules:
         prompts_per_phone_10_minutes=config.prompts_per_phone_10_minutes,
         prompts_per_phone_day=config.prompts_per_phone_day,
         first_check_seconds=config.mpesa_query_schedule_seconds[0],
+    )
+
+
+def refund_rules(config: Config) -> RefundRules:
+    return RefundRules(
+        approval_above_shillings=config.refund_approval_above_shillings,
+        can_reverse=config.can_reverse,
+        can_pay_out=config.can_pay_out,
+        max_amount_shillings=config.mpesa_max_amount_shillings,
+        first_check_seconds=config.mpesa_query_schedule_seconds[0],
+        by_hand_check_seconds=config.mpesa_give_up_after_seconds,
     )
 
 

@@ -70,6 +70,7 @@ def test_a_part_that_fails_stops_no_other(work, database, clock, gateway, shop, 
 def test_the_jobs_that_a_bell_may_name():
     assert sorted(JOBS) == [
         "check_payment",
+        "check_refund",
         "deliver_webhooks",
         "expire_order",
         "process_message",
