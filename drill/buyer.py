@@ -90,9 +90,11 @@ class Buyer:
         self._keys = itertools.count(1)
         self._phones = itertools.count(number * _PHONES_OF_A_BUYER + twin * _PHONES_OF_A_TWIN)
 
-    def make_twin(self, twin: int) -> "Buyer":
-        """Another buyer who comes at the same time, with dice and phones of their own."""
-        return Buyer(self.world, self.number, twin)
+    def make_twin(self, twin: int, person: Person | None = None) -> "Buyer":
+        """Another who comes at the same time, with dice and phones of their own."""
+        other = Buyer(self.world, self.number, twin)
+        other.person = person or other.person
+        return other
 
     # --- phones ---
 
@@ -195,8 +197,11 @@ class Buyer:
             self.world.notes.refused(answer.code)
         return answer.document if answer.status == 200 else None  # noqa: PLR2004 - OK
 
-    def pay(self, order_id: int, *first: str) -> Steps[bool]:
-        """Ask these phones, then good ones, until one has paid or there is no use in asking."""
+    def pay(self, order_id: int, *first: str) -> Steps[int | None]:
+        """Ask these phones, then good ones, until one has paid or there is no use in asking.
+
+        The transaction by which one paid, as far as the buyer saw it.
+        """
         phones = self._phones_to_ask(first)
         phone = next(phones)
         for _ in range(_MOST_TRIES):
@@ -204,9 +209,9 @@ class Buyer:
             if pushed.code in {"202", "payment_in_progress"} and pushed.transaction_id is not None:
                 status = yield from self.watch(pushed.transaction_id)
                 if status == "succeeded":
-                    return True
+                    return pushed.transaction_id
                 if status in _LIVE:
-                    return False  # the buyer has waited long enough, and believes what comes
+                    return None  # the buyer has waited long enough, and believes what comes
                 phone = next(phones)
             elif pushed.code in {
                 "payment_network_unavailable",
@@ -217,8 +222,8 @@ class Buyer:
             elif pushed.code == "payment_network_refused":
                 phone = next(phones)
             else:
-                return False
-        return False
+                return None
+        return None
 
     def _phones_to_ask(self, first: tuple[str, ...]) -> Iterator[str]:
         yield from first
