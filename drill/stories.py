@@ -22,8 +22,8 @@ CANCELS = "1032"
 RUSH_BUYERS = 24
 STORM_COPIES = 50
 _NOT_FOUND, _OK = 404, 200
-_REFUND_TRIES = 3
-_UNTIL_THE_RECEIPT_COMES_SECONDS = 3.0
+_REFUND_TRIES = 4
+_UNTIL_THE_RECEIPT_COMES_SECONDS = 4.0
 _SCARCE_CHANCE = 0.2
 _LEFT_FOR_THE_PUSH_SECONDS = (0.0, 2.0)
 
@@ -256,7 +256,7 @@ def _post_lie(buyer: Buyer, address: str, lie: dict[str, Any], expected: int) ->
 
 
 STORIES = (
-    Story("pays", 48, 1, pays),
+    Story("pays", 46, 1, pays),
     Story("meets trouble", 14, 0.9, meets_trouble),
     Story("cannot pay", 9, 0.5, cannot_pay),
     Story("ignores the prompt", 2, 0, ignores_the_prompt),
@@ -268,7 +268,7 @@ STORIES = (
     Story("pays the same again", 2, 2, pays_the_same_again),
     Story("is reported fifty times", 0.4, 1, is_reported_fifty_times),
     Story("is robbed", 2, 0, is_robbed),
-    Story("gets the money back", 5, 1, gets_the_money_back),
+    Story("gets the money back", 7, 1, gets_the_money_back),
     Story("rush", 0.7, HOT_UNITS, rush),
 )
 
