@@ -16,6 +16,7 @@ from app.controllers.notification_controller import notifications
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
 from app.controllers.picture_controller import media, pictures
+from app.controllers.reconciliation_controller import reconciliation
 from app.controllers.refund_controller import refunds
 from app.controllers.search_controller import searching
 from app.controllers.task_controller import tasks
@@ -30,6 +31,7 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (categories, False),
     (orders, True),
     (payments, True),
+    (reconciliation, False),
     (refunds, True),
     (answers, False),
     (pictures, True),

@@ -5,6 +5,7 @@ from app.services.pictures import PictureRules
 from app.services.place_order import OrderRules
 from app.services.refunds import RefundRules
 from app.services.request_payment import PaymentRules
+from app.services.statements import Numbers
 from app.utils.web_address import CallRules
 
 
@@ -44,4 +45,11 @@ def call_rules(config: Config) -> CallRules:
     return CallRules(
         allow_http=config.mpesa_env is MpesaEnv.SIMULATOR,
         allow_private=config.webhooks_allow_private,
+    )
+
+
+def mpesa_numbers(config: Config) -> Numbers:
+    paid = {config.mpesa_shortcode, config.mpesa_c2b_shortcode, config.mpesa_till}
+    return Numbers(
+        paid=frozenset(number for number in paid if number), payout=config.mpesa_b2c_shortcode
     )

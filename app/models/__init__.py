@@ -33,6 +33,7 @@ from app.models.refund import (
 )
 from app.models.statement import (
     ClaimState,
+    LineKind,
     PaymentClaim,
     StatementImport,
     StatementLine,
@@ -77,6 +78,7 @@ __all__ = [
     "LedgerEntry",
     "LedgerEvent",
     "LedgerEventKind",
+    "LineKind",
     "LoginSession",
     "MoneySource",
     "MovementKind",

@@ -169,6 +169,8 @@ class MpesaRequest(Base):
             postgresql_where=_MOVES_MONEY,
         ),
         Index("ix_mpesa_requests_claim_id", "claim_id"),
+        Index("ix_mpesa_requests_originator_id", "originator_id"),
+        Index("ix_mpesa_requests_conversation_id", "conversation_id"),
         Index("ix_mpesa_requests_state_created_at", "state", "created_at"),
     )
 

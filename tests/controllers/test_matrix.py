@@ -113,6 +113,10 @@ TWO_ADMINS = replace(RULES, approval_above_shillings=0)
 NEW_USER = {"username": "mgeni#", "email": "mgeni#@shop.example", "password": "Correct horse 12"}
 PICTURE = {"image_base64": EXAMPLE}
 NEW_ITEM = {"name": "Kiondo", "price": 900}
+STATEMENT = (
+    b"Receipt No.,Completion Time,Transaction Status,Paid In,Withdrawn\r\n"
+    b"UKL0000001,21-11-2026 10:00:00,Completed,900.00,\r\n"
+)
 SHEET = b"sku,name,price\r\nK-1,Kiondo,900\r\n"
 READ_ORDER = (401, 200, 404, 200, 404, 200, 401)
 CANCEL_ORDER = (401, 200, 404, 403, 404, 200, 401)
@@ -209,6 +213,8 @@ ENTRIES = [
     Entry("GET", f"/media/{'0' * 32}/320.webp", _everybody(404)),
     Entry("PUT", "/api/profile", _signed_in(200), {}),
     Entry("PATCH", "/api/profile", _signed_in(200), {}),
+    Entry("GET", "/api/reconciliation?day=2026-11-21", _admin(200)),
+    Entry("POST", "/api/statements", _admin(200), STATEMENT),
     Entry("GET", "/api/search?query=boot", _everybody(200, suspended=401)),
     Entry("GET", "/api/search?query=boot&type=tasks", _signed_in(200)),
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),

@@ -5,6 +5,7 @@ from app.web.office import (  # noqa: F401 - views register themselves
     payments,
     product_pictures,
     products,
+    reconciliation,
     spreadsheets,
     stock,
     tasks,
