@@ -34,6 +34,7 @@ from app.services.ledger import balances_of
 from app.services.missing_money import Missing, split_missing
 from app.services.payment_history import PaymentHistory, read_payment_history
 from app.services.read_orders import OrderView, find_order
+from app.services.read_payments import PaymentView, views_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class ExceptionFile:
     situation: Situation
     actions: tuple[Action, ...]
     order: OrderView | None
-    payments: Sequence[Payment]
+    payments: Sequence[PaymentView]
     history: PaymentHistory | None
     receipt: MpesaReceipt | None
     suggestions: Sequence[Suggested]
@@ -83,6 +84,14 @@ class ExceptionFile:
     @property
     def payment(self) -> Payment | None:
         return self.history.payment if self.history else None
+
+    @property
+    def payment_view(self) -> PaymentView | None:
+        """The payment, with what has gone back of it."""
+        payment = self.payment
+        if payment is None:
+            return None
+        return next((one for one in self.payments if one.payment.id == payment.id), None)
 
     @property
     def steps(self) -> Sequence[PaymentEvent]:
@@ -135,11 +144,11 @@ def read_exception(session: Session, actor: Actor, task_id: int, now: datetime) 
     )
 
 
-def _payments(session: Session, view: OrderView | None) -> Sequence[Payment]:
+def _payments(session: Session, view: OrderView | None) -> Sequence[PaymentView]:
     if view is None:
         return ()
     mine = select(Payment).where(Payment.order_id == view.order.id)
-    return session.scalars(mine.order_by(Payment.id)).all()
+    return views_of(session, session.scalars(mine.order_by(Payment.id)).all())
 
 
 def _suggest(session: Session, row: MpesaReceipt, now: datetime) -> list[Suggested]:
