@@ -346,7 +346,7 @@ class ExceptionFileSchema(Schema):
     matter = ma.fields.Nested(ExceptionSchema, attribute="queued")
     actions = ma.fields.List(_among(Action))
     order = ma.fields.Nested(OrderSchema, allow_none=True)
-    transaction = ma.fields.Nested(TransactionSchema, attribute="payment", allow_none=True)
+    transaction = ma.fields.Nested(TransactionSchema, attribute="payment_view", allow_none=True)
     transactions = ma.fields.List(
         ma.fields.Nested(TransactionSchema),
         attribute="payments",

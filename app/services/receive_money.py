@@ -120,7 +120,7 @@ def _hear_again(
 
 
 def _is_free(session: Session, row: MpesaReceipt, facts: ReceiptFacts) -> bool:
-    """Nobody's yet; what a person dismissed is so for a person alone."""
+    """Nobody's yet, and not on its way back; what a person dismissed is so for a person alone."""
     if row.state == ReceiptState.DISMISSED:
         return facts.source == MoneySource.PERSON
     return row.state == ReceiptState.UNMATCHED and not is_going_back(session, row.receipt)

@@ -29,9 +29,10 @@ from app.models import DoctorProbe, MpesaRequest, WorkerHeartbeat
 from app.policies import Role
 from app.utils.clock import utc_now
 from daraja_simulator import Api, Initiator, Merchant, SimulatorConfig, SimulatorServer
+from drill.environment import MANAGE
+from drill.processes import PATIENCE_SECONDS, free_port, wait_until
 from tests.certificates import rsa_certificate
-from tests.e2e.processes import PATIENCE_SECONDS, wait_until
-from tests.e2e.shop import _MANAGE, Shop, free_port
+from tests.e2e.shop import Shop
 from tests.factories import make_user
 
 PAYBILL, STORE, TILL = "600123", "600124", "5001234"
@@ -95,7 +96,7 @@ class Examination:
 def run_doctor(shop: Shop, *arguments: str) -> Examination:
     """The command itself, as a person starts it."""
     done = subprocess.run(
-        [sys.executable, _MANAGE, "doctor", "--json", *arguments],
+        [sys.executable, MANAGE, "doctor", "--json", *arguments],
         cwd=shop.folder,
         env=shop.environment(**RIGHT),
         capture_output=True,

@@ -6,6 +6,7 @@ from sqlalchemy import select, update
 from app.errors import Conflict, InvalidInput
 from app.models import (
     Account,
+    LineKind,
     MoneySource,
     MpesaReceipt,
     Order,
@@ -255,6 +256,7 @@ def test_what_mpesa_took_back_is_not_there_any_more(session, admin):
                 import_id=books_of_theirs.id,
                 receipt=number,
                 linked_receipt=linked,
+                kind=LineKind.REVERSAL if linked else LineKind.PAYMENT,
                 amount_cents=cents,
                 transacted_at=NOW,
                 details="Pay Bill",

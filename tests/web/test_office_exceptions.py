@@ -168,6 +168,7 @@ def test_money_is_given_to_a_suggested_order_after_a_look_at_what_it_does(databa
     done = admin.post(f"/office/exceptions/{task.id}/attach", form, follow=True)
     assert "The order is paid. The buyer is told." in words(done)
     assert "Given to an order" in words(done)
+    assert f"Order {order.number} To be sent We owe the buyer" in words(done)
     assert "What you can do" not in words(done)
     assert stored(database, Order, order.id).status == "paid"
     assert last_decision(database, task)[:2] == (users["admin"].id, "matched")

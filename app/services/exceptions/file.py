@@ -34,6 +34,7 @@ from app.services.ledger import balances_of
 from app.services.missing_money import Missing, split_missing
 from app.services.payment_history import PaymentHistory, read_payment_history
 from app.services.read_orders import OrderView, find_order
+from app.services.read_payments import PaymentView, views_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class ExceptionFile:
     situation: Situation
     actions: tuple[Action, ...]
     order: OrderView | None
-    payments: Sequence[Payment]
+    payments: Sequence[PaymentView]
     history: PaymentHistory | None
     receipt: MpesaReceipt | None
     suggestions: Sequence[Suggested]
@@ -83,6 +84,14 @@ class ExceptionFile:
     @property
     def payment(self) -> Payment | None:
         return self.history.payment if self.history else None
+
+    @property
+    def payment_view(self) -> PaymentView | None:
+        """The payment, with what has gone back of it."""
+        payment = self.payment
+        if payment is None:
+            return None
+        return next((one for one in self.payments if one.payment.id == payment.id), None)
 
     @property
     def steps(self) -> Sequence[PaymentEvent]:
@@ -108,6 +117,9 @@ def read_exception(session: Session, actor: Actor, task_id: int, now: datetime) 
     actions = allowed_actions(situation)
     number = task.receipt or (payment.mpesa_receipt if payment else None)
     row = session.get(MpesaReceipt, number) if number is not None else None
+    if view is None and row is not None and row.payment_id is not None:
+        history = read_payment_history(session, row.payment_id)  # what it has become
+        view = find_order(session, actor, history.order.id)
     may_attach = Action.ATTACH in actions and row is not None
     may_be_paid = Action.PAID in actions and view is not None and payment is not None
     return ExceptionFile(
@@ -121,7 +133,7 @@ def read_exception(session: Session, actor: Actor, task_id: int, now: datetime) 
         suggestions=_suggest(session, row, now) if row and may_attach else (),
         claim=find_claim(session, task),
         message=_message(session, task),
-        refunds=_refunds(session, task, number, queued.order_id),
+        refunds=_refunds(session, task, number, view.order.id if view else None),
         lines=_lines(session, number),
         offers=offer_refunds(session, task, view, row) if Action.REFUND in actions else (),
         decisions=_decisions(session, task),
@@ -132,11 +144,11 @@ def read_exception(session: Session, actor: Actor, task_id: int, now: datetime) 
     )
 
 
-def _payments(session: Session, view: OrderView | None) -> Sequence[Payment]:
+def _payments(session: Session, view: OrderView | None) -> Sequence[PaymentView]:
     if view is None:
         return ()
     mine = select(Payment).where(Payment.order_id == view.order.id)
-    return session.scalars(mine.order_by(Payment.id)).all()
+    return views_of(session, session.scalars(mine.order_by(Payment.id)).all())
 
 
 def _suggest(session: Session, row: MpesaReceipt, now: datetime) -> list[Suggested]:
