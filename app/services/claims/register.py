@@ -79,8 +79,8 @@ def find_doubt_of_payer(
     """Why this money may be somebody else's, or another order's; None where nothing says so."""
     if not is_the_buyers(session, order, facts):
         return Doubt(
-            description="The payer's phone was not known as the buyer's, and nobody else's, when the"
-            " money moved."
+            description="The payer's phone was not known as the buyer's (and nobody else's)"
+            " when the money moved."
         )
     if find_awaiting_orders(session, facts) - {order.id}:
         return Doubt(
