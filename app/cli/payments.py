@@ -8,12 +8,15 @@ from sqlalchemy.orm import Session
 from app.cli import Failure
 from app.cli.context import opened_work
 from app.cli.statements import import_file, pull, register_pull, report
+from app.integrations.mpesa import MpesaAlreadyRegistered
 from app.jobs.check_payment import check_payment
 from app.jobs.refunds import send_refund
+from app.jobs.register_c2b import c2b_addresses, register_c2b
 from app.jobs.rules import refund_rules
 from app.jobs.work import Work
 from app.models import InboxMessage, Payment, Refund, RefundKind, RefundState, User
 from app.policies import Actor, Role
+from app.ports import GatewayError
 from app.schemas.base import Money
 from app.services.payment_history import make_checks_due, read_payment_history
 from app.services.refunds import (
@@ -30,7 +33,7 @@ from app.utils.phone import mask_msisdn
 
 @click.group
 def command() -> None:
-    """Ask Safaricom about payments; read its books; show one payment; give one back."""
+    """Ask Safaricom about payments, read its books, say where to report, give money back."""
 
 
 for _statement_command in (import_file, pull, register_pull, report):
@@ -151,6 +154,37 @@ def show(payment_id: int) -> None:
         click.echo(f"  {rfc3339(event.created_at)}  {step:<24} by {event.source}{detail}")
     for message in history.messages:
         click.echo(f"  {_message_line(message)}")
+
+
+@command.command("register-urls")
+@click.option(
+    "--cancel-when-unreachable",
+    is_flag=True,
+    help="Have M-Pesa refuse a payment when the shop does not answer its question in time."
+    " Without this it is taken, and the shop finds its order.",
+)
+def register_urls(*, cancel_when_unreachable: bool) -> None:
+    """Tell Safaricom where to report payments that customers start in their M-Pesa menu.
+
+    In production this works once for a shortcode.
+    """
+    with opened_work() as work:
+        number = work.config.mpesa_c2b_shortcode
+        confirmation, validation = c2b_addresses(work.config).shown
+        click.echo(f"Payments to {number} are to be reported to")
+        click.echo(f"  {confirmation}\nand asked about before at\n  {validation}")
+        try:
+            register_c2b(work, cancel_when_unreachable=cancel_when_unreachable)
+        except MpesaAlreadyRegistered as error:
+            raise Failure(
+                f"Safaricom has addresses for {number} already, and takes others only after these"
+                " were deleted in its developer portal (Self Service > URL Management). If they"
+                " are the ones above, all is well."
+            ) from error
+        except GatewayError as error:
+            code = f" ({error.code})" if error.code else ""
+            raise Failure(f"Safaricom did not take them: {error.message}{code}") from error
+    click.echo("Registered.")
 
 
 def _facts(payment: Payment) -> list[tuple[str, object]]:

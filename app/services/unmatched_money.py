@@ -22,6 +22,7 @@ from app.models import (
     Task,
     TaskKind,
 )
+from app.services.answered_prompts import find_answered_prompt, settle_answered_prompt
 from app.services.find_account import suggest_orders
 from app.services.ledger import book_dismissed, book_unmatched
 from app.services.receipts import ReceiptFacts, match_receipt, register_receipt
@@ -75,15 +76,29 @@ def find_stray_money(session: Session, receipt: str) -> StrayMoney:
 
 
 def attach_money(
-    session: Session, row: MpesaReceipt, order: Order, now: datetime, *, actor_id: int | None = None
+    session: Session,
+    row: MpesaReceipt,
+    order: Order,
+    now: datetime,
+    *,
+    actor_id: int | None = None,
+    reason: str | None = None,
 ) -> Payment:
-    """The money belongs to this order, and is used for it.
+    """The money belongs to this order, and is used for it: as the answer to a prompt, if it is
+    one, else as a payment of its own. Such as a person had dismissed may be attached as well.
 
     Raises Conflict while it is on its way back to the payer.
     """
-    _require_unmatched(session, row)
-    payment = record_paybill_payment(session, order, _facts_of(row), now)
-    match_receipt(session, row, payment, now, actor_id=actor_id)
+    if row.state != ReceiptState.DISMISSED:
+        _require_unmatched(session, row)
+    facts = facts_of(row)
+    prompt = find_answered_prompt(session, order, facts)
+    if prompt is not None:
+        match_receipt(session, row, prompt, now, actor_id=actor_id, reason=reason)
+        settle_answered_prompt(session, prompt, facts, now)
+        return prompt
+    payment = record_paybill_payment(session, order, facts, now)
+    match_receipt(session, row, payment, now, actor_id=actor_id, reason=reason)
     use_money(session, order, payment, now)
     session.flush()
     return payment
@@ -161,7 +176,8 @@ def _describe_unmatched(session: Session, facts: ReceiptFacts, now: datetime) ->
     )
 
 
-def _facts_of(row: MpesaReceipt) -> ReceiptFacts:
+def facts_of(row: MpesaReceipt) -> ReceiptFacts:
+    """What is known of a receipt, as a road would tell it."""
     return ReceiptFacts(
         receipt=row.receipt,
         amount_cents=row.amount_cents,

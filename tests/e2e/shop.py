@@ -505,7 +505,7 @@ class Shop:
             )
         assert (comparison.unexplained, comparison.differences) == ([], {})
         assert {one.phone for one in comparison.held} == {one.buyer.phone for one in unbooked}
-        contradicted = {one.payment_id for one in comparison.disputed}
+        contradicted = {one.about.id for one in comparison.disputed}
         assert contradicted == {one.transaction_id for one in disputed}
 
 

@@ -65,10 +65,19 @@ _SPEAKING = [
     "services/catalogue_csv/woocommerce.py",
     "services/categories.py",
     "services/change_tasks.py",
+    "services/claims/file.py",
+    "services/claims/said.py",
     "services/comments.py",
+    "services/correct_money.py",
     "services/create_product.py",
     "services/due_payments.py",
     "services/end_order.py",
+    "services/exceptions/claims.py",
+    "services/exceptions/known_receipts.py",
+    "services/exceptions/messages.py",
+    "services/exceptions/payments.py",
+    "services/exceptions/take_up.py",
+    "services/exceptions/unmatched.py",
     "services/find_product.py",
     "services/hold_for_review.py",
     "services/move_order.py",
@@ -211,6 +220,9 @@ def _of_fields() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.keyword) and node.arg == "error":
                 found |= _written(node.value)
+            elif isinstance(node, ast.keyword) and node.arg in _MESSAGES_OF_FIELDS:
+                texts = node.value.values if isinstance(node.value, ast.Dict) else []
+                found |= {one for text in texts for one in _written(text)}
             elif isinstance(node, ast.Call) and _name(node.func) == "ValidationError":
                 found |= _said_by(node)
             elif isinstance(node, ast.Assign) and _name(node.targets[0]) in _MESSAGES_OF_FIELDS:

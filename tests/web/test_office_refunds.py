@@ -377,9 +377,9 @@ def test_a_task_about_a_refund_or_stray_money_leads_there(admin, database, sale)
         refund = ask_refund(session, sale.admin, sale.payment)
         send(session, refund)
         hear(session, refund, did_not_go())
-    tasks = admin.get("/office/tasks").text
-    numbers = sorted(set(re.findall(r"/office/tasks/(\d+)\"", tasks)))
-    pages = [admin.get(f"/office/tasks/{number}").text for number in numbers]
+    queue = admin.get("/office/exceptions").text
+    numbers = sorted(set(re.findall(r"/office/exceptions/(\d+)\"", queue)))
+    pages = [admin.get(f"/office/exceptions/{number}").text for number in numbers]
     assert any(f'href="/office/refunds/{refund.id}"' in page for page in pages)
     assert any(f'href="/office/receipts/{receipt}/refund"' in page for page in pages)
 

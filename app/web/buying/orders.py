@@ -57,7 +57,7 @@ def _order_page(order_id: int, problem: str = "", status: int = 200) -> AnyRespo
         due_cents=story.view.amount_due_cents,
         news=news,
         may_pay=news.next_step in _PAYABLE,
-        is_live=news.poll_seconds is not None,
+        is_live=story.prompt_is_out,
         is_pending=story.order.status == OrderStatus.PENDING,
         has_receipt=story.order.status in _HAS_RECEIPT,
         is_over=story.order.status not in _PAID and story.order.status != OrderStatus.PENDING,

@@ -33,6 +33,7 @@ SECTIONS = (
     Section("/office/products", mark("Products"), "tag"),
     Section("/office/payments", mark("Payments"), "money", also=("/office/reconciliation",)),
     Section("/office/refunds", mark("Refunds"), "back"),
+    Section("/office/exceptions", mark("To decide"), "scales"),
     Section("/office/users", mark("Users"), "people"),
     Section("/office/tasks", mark("Tasks"), "task"),
     Section("/office/webhooks", mark("Webhooks"), "hook"),

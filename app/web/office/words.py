@@ -155,6 +155,7 @@ ACCOUNT_WORDS: dict[str, str] = {
     Account.REFUNDS: mark("Sales that were paid back"),
     Account.UNMATCHED: mark("Held for nobody knows whom"),
     Account.OUTSIDE: mark("No business of the shop"),
+    Account.LOSSES: mark("Lost: believed, and never came"),
 }
 
 BOOKING_WORDS: dict[str, str] = {
@@ -166,6 +167,7 @@ BOOKING_WORDS: dict[str, str] = {
     LedgerEventKind.DISMISSED: mark("Dismissed"),
     LedgerEventKind.SET_ASIDE: mark("Set aside to be paid back"),
     LedgerEventKind.RECLAIM: mark("Used after all"),
+    LedgerEventKind.CORRECTION: mark("Put right by a person"),
 }
 
 MOVEMENT_WORDS: dict[str, str] = {
