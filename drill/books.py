@@ -54,24 +54,38 @@ def compare(
 def _pair(
     movements: Sequence[Movement], bookings: Sequence[Booking]
 ) -> tuple[Pairs, list[Movement], list[Booking], Pairs]:
-    """Pairs; movements without a booking; bookings without a movement; bookings too many."""
-    by_name: dict[str, dict[int, Booking]] = defaultdict(dict)
+    """Pairs; movements without a booking; bookings without a movement; bookings too many.
+
+    Its receipt is what money is called; by its other names it is looked for only where no booking
+    has that. Which of two payments of one order a prompt brought may be told by nobody.
+    """
+    by_name: dict[str, list[int]] = defaultdict(list)
     for booking in bookings:
         for name in booking.names:
-            by_name[name][booking.event_id] = booking
-    pairs, unbooked, doubled = [], [], []
+            by_name[name].append(booking.event_id)
     free = {one.event_id: one for one in bookings}
+    found: dict[str, list[Booking]] = {one.receipt: [] for one in movements}
+    for names_of in (_receipt_of, _names_of):
+        for movement in movements:
+            numbers = sorted({number for name in names_of(movement) for number in by_name[name]})
+            found[movement.receipt] += [free.pop(one) for one in numbers if one in free]
+    pairs, unbooked, doubled = [], [], []
     for movement in movements:
-        found: dict[int, Booking] = {}
-        for name in movement.names:
-            found |= by_name.get(name, {})
-        fresh = [free.pop(number) for number in sorted(found) if number in free]
-        if fresh:
-            pairs.append((movement, fresh[0]))
-            doubled += [(movement, one) for one in fresh[1:]]
-        else:
+        first, *others = found[movement.receipt] or [None]
+        if first is None:
             unbooked.append(movement)
+        else:
+            pairs.append((movement, first))
+            doubled += [(movement, one) for one in others if one is not None]
     return pairs, unbooked, list(free.values()), doubled
+
+
+def _receipt_of(movement: Movement) -> frozenset[str]:
+    return frozenset({movement.receipt})
+
+
+def _names_of(movement: Movement) -> frozenset[str]:
+    return movement.names
 
 
 class _Known:

@@ -34,8 +34,10 @@ _MOST_TRIES = 8
 _LONGEST_HANG_UP_SECONDS = 0.05
 _FATED_PHONES = 10_000
 _PHONES_OF_A_BUYER, _PHONES_OF_A_TWIN = 256, 8
-_FIRST_GOOD_DIGITS = 3000
-"""From here on the simulator's table has no rows for long: who has such a phone pays."""
+_FIRST_GOOD_DIGITS, _GOOD_DIGITS = 3000, 4000
+"""So many last digits, from the first on, have no row in the simulator's table: who has such a
+phone pays. M-Pesa mostly shows the last three, so those of one order must differ.
+"""
 
 _SAY_IT_AGAIN = frozenset(
     {"unavailable", "database_unavailable", "idempotency_in_progress", "internal"}
@@ -105,7 +107,8 @@ class Buyer:
     def good_phone(self) -> str:
         """One of nobody else's, whose owner pays."""
         number = next(self._phones)
-        return f"2547{number % 10_000:04d}{_FIRST_GOOD_DIGITS + number // 10_000:04d}"
+        digits = _FIRST_GOOD_DIGITS + number % _GOOD_DIGITS
+        return f"2547{number // _GOOD_DIGITS:04d}{digits}"
 
     def fated_phone(self, digits: str) -> str:
         """One whose last digits decide what happens to its prompts."""

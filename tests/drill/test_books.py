@@ -172,6 +172,18 @@ def test_another_receipt_is_wrong_unless_a_person_was_told_of_the_conflict():
     assert is_explained(compare([moved()], [booking], [asked()], told))
 
 
+def test_which_of_two_payments_of_an_order_the_prompt_brought_does_not_matter():
+    """Both receipts are in the books; the one from the menu is called the answer to the prompt."""
+    movements = [moved(), moved(OTHER_RECEIPT, checkout=None)]
+    bookings = [
+        booked(1, names=(CHECKOUT, OTHER_RECEIPT), receipt=OTHER_RECEIPT),
+        booked(2, names=(RECEIPT,), receipt=RECEIPT, about=payment(8)),
+    ]
+    comparison = compare(movements, bookings, [asked()], [])
+    assert is_explained(comparison)
+    assert comparison.matched == [(movements[0], bookings[1]), (movements[1], bookings[0])]
+
+
 class TestMoneyThatCameByItself:
     """To the paybill: no prompt, and the payer typed the account."""
 
