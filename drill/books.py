@@ -69,14 +69,15 @@ def _pair(
         for movement in movements:
             numbers = sorted({number for name in names_of(movement) for number in by_name[name]})
             found[movement.receipt] += [free.pop(one) for one in numbers if one in free]
-    pairs, unbooked, doubled = [], [], []
+    pairs: Pairs = []
+    unbooked: list[Movement] = []
+    doubled: Pairs = []
     for movement in movements:
-        first, *others = found[movement.receipt] or [None]
-        if first is None:
+        own = found[movement.receipt]
+        if not own:
             unbooked.append(movement)
-        else:
-            pairs.append((movement, first))
-            doubled += [(movement, one) for one in others if one is not None]
+        pairs += [(movement, one) for one in own[:1]]
+        doubled += [(movement, one) for one in own[1:]]
     return pairs, unbooked, list(free.values()), doubled
 
 
