@@ -85,7 +85,7 @@ class Rehearsal:
             stage.safaricom,
             stage.safaricom.fates(in_a_hurry=options.hurry),
         )
-        fate = Fate(stage, plan_disturbances(options, len(self._plan)), lambda: crowd.begun)
+        fate = Fate(stage, plan_disturbances(options, len(self._plan)), lambda: crowd.told)
         began = time.time()
         fate.start()
         crowd.run(self._tell_stories(world), lambda: self._look(crowd))
@@ -114,8 +114,8 @@ class Rehearsal:
             yield partial(_tell, story, world, number)
 
     def _look(self, crowd: Crowd) -> None:
-        told = max(0, crowd.begun - crowd.under_way)
-        self._say(f"{told:,} of {len(self._plan):,} stories told", told / len(self._plan))
+        told, all_of_them = crowd.told, len(self._plan)
+        self._say(f"{told:,} of {all_of_them:,} stories told", told / all_of_them)
 
     # --- reporting ---
 
