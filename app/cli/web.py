@@ -9,6 +9,7 @@ import click
 
 from app.cli.children import end_with
 from app.cli.context import load_config
+from app.config import Config
 
 HEADER_BYTES = 65_536
 HEADER_SECONDS = 10
@@ -19,7 +20,11 @@ STOP_SECONDS = 20
 @click.command
 def command() -> None:
     """Serve the shop until stopped. HOST, PORT, WEB_WORKERS and WEB_THREADS say how."""
-    config = load_config()
+    serve(load_config())
+
+
+def serve(config: Config, application: str = "app.wsgi:application") -> None:
+    """Run the web server until it is told to stop, by a signal."""
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
     from granian.errors import FatalError
@@ -29,7 +34,7 @@ def command() -> None:
     if config.web_workers > 1:
         _load_once_for_all()
     server = Granian(
-        "app.wsgi:application",
+        application,
         address=config.host,
         port=config.port,
         interface=Interfaces.WSGI,

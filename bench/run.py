@@ -1,0 +1,80 @@
+"""What a work is given: shops, and two sides measured in turns."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from statistics import median
+
+from bench.load import Load, Request, drive
+from bench.options import FEW, Options
+from bench.shop import Shop, Shops
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """Two sides of one work. ``ratio`` is the median of ours by theirs, round by round."""
+
+    ratio: float
+    ours: Load
+    ceiling: Load
+
+    @property
+    def ours_said(self) -> str:
+        return _said(self.ours)
+
+    @property
+    def ceiling_said(self) -> str:
+        return _said(self.ceiling)
+
+
+class Bench:
+    def __init__(self, options: Options, shops: Shops) -> None:
+        self.options = options
+        self._shops = shops
+        self.client_share = 0.0
+        """The most of one processor that the client took in any round."""
+
+    def shop(self, kind: str, products: int = FEW, **settings: str) -> AbstractContextManager[Shop]:
+        """A shop that runs; see Shops.open."""
+        return self._shops.open(kind, products, **settings)
+
+    def duel(
+        self,
+        shop: Shop,
+        ours: Request | Sequence[Request],
+        ceiling: Request | Sequence[Request],
+    ) -> Duel:
+        """Load both sides in turns, each round in another order. Raises for failed answers."""
+        sides = [_several(ours), _several(ceiling)]
+        for requests in sides:
+            self._drive(shop, requests, 1)  # connections, statements and caches are made
+        rounds: list[tuple[Load, Load]] = []
+        for number in range(self.options.rounds):
+            order = (0, 1) if number % 2 else (1, 0)
+            loads = {place: self._drive(shop, sides[place], self.options.seconds) for place in order}
+            rounds.append((loads[0], loads[1]))
+        return Duel(
+            ratio=median(one.rate / other.rate for one, other in rounds),
+            ours=_middle([one for one, _ in rounds]),
+            ceiling=_middle([other for _, other in rounds]),
+        )
+
+    def _drive(self, shop: Shop, requests: Sequence[Request], seconds: float) -> Load:
+        load = drive(shop.port, requests, seconds, self.options.connections)
+        if load.failed:
+            raise RuntimeError(f"{requests[0].path} failed {load.failed} times:\n{shop.program.tail()}")
+        self.client_share = max(self.client_share, load.client_share)
+        return load
+
+
+def _several(requests: Request | Sequence[Request]) -> Sequence[Request]:
+    return [requests] if isinstance(requests, Request) else requests
+
+
+def _middle(loads: Sequence[Load]) -> Load:
+    """The round whose rate is the median."""
+    return sorted(loads, key=lambda load: load.rate)[len(loads) // 2]
+
+
+def _said(load: Load) -> str:
+    return f"{load.rate:,.0f}/s, p99 {load.p99_ms:,.1f} ms"
