@@ -83,8 +83,11 @@ def differences(database: Database) -> list[str]:
 
 
 def is_in_models(name: str | None, kind: str, _parents: object) -> bool:
-    """The tables of the search belong to triggers: no model describes them."""
-    return not (kind == "table" and name is not None and name.startswith("search_"))
+    """The tables of the search, and the catalogue's marks, belong to triggers: no model describes
+    them.
+    """
+    of_triggers = ("search_", "catalogue_")
+    return not (kind == "table" and name is not None and name.startswith(of_triggers))
 
 
 @contextmanager

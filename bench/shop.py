@@ -2,6 +2,7 @@
 
 import http.client
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -139,11 +140,17 @@ class Shops:
             server = Program(
                 "postgres", files.command, self._logs, {"LC_ALL": "C"}, user=files.user
             )
-            self._closing.callback(server.clear_away)
-            self._closing.callback(server.stop)
+            self._closing.callback(_shut_down, server)
             wait_until(lambda: files.is_ready(server), "PostgreSQL is ready")
             self._postgres = files
         return self._postgres
+
+
+def _shut_down(server: Program) -> None:
+    """At once, whoever is still connected; what is kept has to be whole."""
+    server.signal(signal.SIGINT)
+    server.wait()
+    server.clear_away()
 
 
 def _filled(url: str, products: int) -> None:

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from app.context import now
 from app.controllers.blueprint import Blueprint
-from app.controllers.entity_tags import public_answer, version_tag, versions_expected
+from app.controllers.catalogue_cache import kept_while_true, shows
+from app.controllers.entity_tags import version_tag, versions_expected
 from app.controllers.idempotency import Answer, run_once
 from app.controllers.paging import page_response
 from app.db import reading, transaction
@@ -22,12 +23,14 @@ from app.schemas.item import (
     ProductSchema,
     WantedProducts,
 )
+from app.schemas.product_rows import product_on_wire, products_on_wire
 from app.security import current_actor, public, require_role
 from app.services.change_product import ProductChange, change_product
 from app.services.create_product import NewProduct, create_product
 from app.services.delete_product import delete_product
-from app.services.find_product import find_product
-from app.services.list_products import list_products
+from app.services.list_products import list_product_rows
+from app.services.product_rows import find_product_row
+from app.utils.json_provider import json_response
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -48,23 +51,29 @@ def _route(rule: str, *methods: str) -> Callable[[View], View]:
 
 @_route("", "GET")
 @public
+@kept_while_true
 @items.arguments(ProductQuery, location="query")
 @items.response(200, page_of(ProductSchema))
 def list_items(wanted: WantedProducts) -> Response:
     """What is for sale, a page at a time, newest first unless `sort` says otherwise."""
     with reading() as session:
-        page = list_products(session, wanted.filter, wanted.page)
-    return public_answer(page_response(page, _schema))
+        page = list_product_rows(session, wanted.filter, wanted.page)
+    shown = frozenset(row.id for row in page.rows)
+    answer = page_response(page, products_on_wire)
+    return shows(answer, shown, follows_stock=wanted.filter.in_stock is not None)
 
 
 @_route("/<id:item_id>", "GET")
 @public
+@kept_while_true
 @items.response(200, ProductSchema)
 def show_item(item_id: int) -> Response:
     """One product."""
     with reading() as session:
-        product = find_product(session, item_id)
-    return public_answer(_answer(product), version_tag(product.id, product.version))
+        product = find_product_row(session, item_id)
+    answer = json_response(product_on_wire(product))
+    answer.set_etag(version_tag(product.id, product.version))
+    return shows(answer, frozenset({item_id}))
 
 
 @_route("", "POST")

@@ -90,7 +90,11 @@ class Product(Base):
 
     @property
     def rating_average(self) -> float | None:
-        """With one decimal, halves rounded up; None before the first rating."""
-        if not self.rating_count:
-            return None
-        return (20 * self.rating_sum + self.rating_count) // (2 * self.rating_count) / 10
+        return average_rating(self.rating_sum, self.rating_count)
+
+
+def average_rating(rating_sum: int, rating_count: int) -> float | None:
+    """With one decimal, halves rounded up; None before the first rating."""
+    if not rating_count:
+        return None
+    return (20 * rating_sum + rating_count) // (2 * rating_count) / 10

@@ -1,6 +1,6 @@
 """The catalogue, filtered, sorted, a page at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,7 @@ from app.models import Product
 from app.services.categories import categories_within
 from app.services.find_product import products_for_sale
 from app.services.pages import Page, PageRequest, SortKey, paginate
+from app.services.product_rows import ProductRow, rows_for_sale
 
 
 class ProductSort(StrEnum):
@@ -46,14 +47,26 @@ class ProductFilter:
 
 def list_products(session: Session, wanted: ProductFilter, page: PageRequest) -> Page[Product]:
     """One page in one statement; what is equal by the sort stands in the order of ids."""
+    return paginate(session, _matching(products_for_sale(), wanted), _order(wanted), page)
+
+
+def list_product_rows(
+    session: Session, wanted: ProductFilter, page: PageRequest
+) -> Page[ProductRow]:
+    """The same page, of each product only what everybody sees."""
+    found = paginate(session, _matching(rows_for_sale(), wanted), _order(wanted), page)
+    return replace(found, rows=[ProductRow(*row) for row in found.rows])
+
+
+def _order(wanted: ProductFilter) -> list[SortKey]:
     descending = wanted.sort.startswith("-")
     first = SortKey(_KEYS[wanted.sort.removeprefix("-")], descending=descending)
-    last = SortKey(Product.id, descending=descending)
-    return paginate(session, _matching(wanted), [first, last], page)
+    return [first, SortKey(Product.id, descending=descending)]
 
 
-def _matching(wanted: ProductFilter) -> Select[Product]:
-    statement = products_for_sale()
+def _matching(
+    statement: Select[*tuple[Any, ...]], wanted: ProductFilter
+) -> Select[*tuple[Any, ...]]:
     for word in wanted.words:
         statement = statement.where(_mentions(word))
     if wanted.category is not None:
