@@ -143,6 +143,8 @@ class Config:
 
     refund_approval_above_shillings: int
 
+    webhooks_allow_private: bool
+
     @property
     def is_production(self) -> bool:
         return self.mpesa_env is MpesaEnv.PRODUCTION
@@ -384,6 +386,7 @@ def _read(read: _Reader) -> Config:
         mpesa_pull_number=read.text("MPESA_PULL_NUMBER", "254708374149" if simulated else "")
         or None,
         refund_approval_above_shillings=read.whole("REFUND_APPROVAL_ABOVE_SHILLINGS", 10_000),
+        webhooks_allow_private=read.flag("WEBHOOKS_ALLOW_PRIVATE", default=False),
     )
 
 
@@ -427,6 +430,11 @@ def _malformed(config: Config) -> list[str]:
         faults.append(
             "PUBLIC_URL must be an https:// address that Safaricom can reach:"
             f" {config.public_url} is not."
+        )
+    if config.webhooks_allow_private and config.mpesa_env is not MpesaEnv.SIMULATOR:
+        faults.append(
+            "WEBHOOKS_ALLOW_PRIVATE must be off: it lets webhooks reach this machine and its"
+            " network."
         )
     return faults
 

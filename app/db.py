@@ -6,17 +6,17 @@ takes the lock at BEGIN (a reader that turns writer fails at once, whatever the 
 that foreign keys count.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask import current_app
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
+
+from app.asking import Asking
 
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
@@ -30,18 +30,18 @@ POSTGRES_OPTIONS = (
 )
 EXTENSION = "sokoni_database"
 
+Bell = Callable[[str, int], None]
+"""Announces a job's work on one row, and raises nothing."""
+
+_BELLS = "sokoni_bells"
+
 _inside_transaction: ContextVar[bool] = ContextVar("inside_transaction", default=False)
 
 
-class Asked(NamedTuple):
-    """What ask() was answered, and by which connection: each new one has a higher number."""
-
-    rows: Sequence[Any]
-    connection: int
-
-
 class Database:
-    """An engine and the ways to use it: reading(), transaction(), and ask() for small questions."""
+    """An engine and the ways to use it: reading() and transaction(), and ``asking`` for what each
+    request asks.
+    """
 
     def __init__(self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 5) -> None:
         self.url = make_url(url)
@@ -52,9 +52,8 @@ class Database:
             else _postgres_engine(url, pool_size, pool_timeout_seconds)
         )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
-        self._asking = Lock()
-        self._asked: Any = None  # the connection of ask(), and its cursor
-        self._asked_number = 0
+        self.asking = Asking(self.engine)
+        self.bell: Bell | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -73,6 +72,9 @@ class Database:
                 session.commit()
         finally:
             _inside_transaction.reset(mark)
+        if self.bell is not None:
+            for job, row_id in session.info.get(_BELLS, ()):
+                self.bell(job, row_id)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -83,46 +85,8 @@ class Database:
         with self._sessions() as session:
             yield session
 
-    def ask(self, statement: str, values: Sequence[Any]) -> Asked:
-        """One small statement in the driver's own words, outside any transaction, by a connection
-        that is kept for this: what each request asks should cost no more than the answer.
-
-        It may be asked twice, by a new connection when the old one has failed, so it must change
-        nothing. Raises OperationalError.
-        """
-        with self._asking:
-            for is_last in (False, True):
-                try:
-                    if self._asked is None:
-                        self._asked = self._open_for_asking()
-                        self._asked_number += 1
-                    rows = self._asked.execute(statement, values).fetchall()
-                    return Asked(rows, self._asked_number)
-                except self.engine.dialect.loaded_dbapi.Error as error:
-                    self._stop_asking()
-                    if is_last:
-                        raise OperationalError(statement, None, error) from error
-        raise AssertionError("The second try answers or raises.")
-
-    def _open_for_asking(self) -> Any:
-        pooled = self.engine.raw_connection()
-        pooled.detach()
-        connection: Any = pooled.dbapi_connection
-        if self.is_sqlite:
-            return connection.cursor()
-        from psycopg import RawCursor  # which takes $1 as it is
-
-        connection.autocommit = True
-        return RawCursor(connection)
-
-    def _stop_asking(self) -> None:
-        if self._asked is not None:
-            self._asked.connection.close()
-            self._asked = None
-
     def dispose(self) -> None:
-        with self._asking:
-            self._stop_asking()
+        self.asking.close()
         self.engine.dispose()
 
 
@@ -152,6 +116,14 @@ def _postgres_engine(url: str, pool_size: int, pool_timeout_seconds: float) -> E
         pool_pre_ping=True,  # the first request after a restart of PostgreSQL must not fail
         connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
     )
+
+
+def ring_after_commit(session: Session, job: str, row_id: int) -> None:
+    """Have a job's work on one row announced, once, when ``session``'s transaction has committed.
+
+    Nobody hears it where the database has no bell; a sweep finds the row.
+    """
+    session.info.setdefault(_BELLS, {})[job, row_id] = None
 
 
 def in_transaction() -> bool:

@@ -99,6 +99,11 @@ def may_contact_buyer(actor: Actor, order: Order) -> bool:
     return actor.is_admin or order.status in (OrderStatus.PAID, OrderStatus.SHIPPED)
 
 
+def may_refund(actor: Actor) -> bool:
+    """Money goes back by the hand of an admin alone; sellers and buyers ask one."""
+    return actor.is_admin
+
+
 def visible_payments(actor: Actor) -> ColumnElement[bool]:
     return true() if actor.is_admin else Payment.user_id == actor.user_id
 

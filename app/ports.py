@@ -1,6 +1,6 @@
 """What the shop needs of the world outside, in plain values; the adapters live in integrations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -146,7 +146,10 @@ class RequestAccepted:
 
 @dataclass(frozen=True, slots=True)
 class PulledRow:
-    """One payment as Safaricom's own list shows it. ``msisdn`` is as it came, masked or not."""
+    """One payment as Safaricom's own list shows it, or the undoing of one, which may be below zero.
+
+    ``msisdn`` is as it came, masked or not.
+    """
 
     receipt: str
     amount_cents: int
@@ -381,6 +384,68 @@ def run_at_once(work: Callable[[], None]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """One signed message to an address that a merchant named."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAnswer:
+    """What came back: a status, or why there is none. ``text`` is the answer's beginning."""
+
+    status: int | None
+    duration_ms: int
+    error: str | None = None
+    text: str = ""
+    retry_after_seconds: int | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Any 2xx; a redirect is none."""
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 - the 2xx
+
+
+class WebhookSender(Protocol):
+    """Calls addresses that we are told, where anybody could call them, and nowhere else. Neither
+    may be called inside a transaction.
+    """
+
+    def check(self, url: str) -> None:
+        """Resolve the host of an address. Raises ValueError, with a sentence, for one that is
+        never called.
+        """
+
+    def send(self, request: WebhookRequest) -> WebhookAnswer:
+        """POST once, follow nothing. Raises nothing for what the network or the receiver does."""
+
+
+class NoWebhooks:
+    """The WebhookSender of a process that was given none."""
+
+    def check(self, url: str) -> None:  # noqa: ARG002 - the port's signature
+        raise ValueError("No addresses can be called from here.")
+
+    def send(self, request: WebhookRequest) -> WebhookAnswer:  # noqa: ARG002 - likewise
+        return WebhookAnswer(status=None, duration_ms=0, error="Nothing can be sent from here.")
+
+
+class RunBeside(Protocol):
+    """Repeats a step until it answers False, in a lane that no other lane waits for."""
+
+    def __call__(self, lane: str, step: Callable[[], bool]) -> None:
+        """``step`` reports its own failures. What is left undone, a sweep finds."""
+
+
+def repeat_here(lane: str, step: Callable[[], bool]) -> None:  # noqa: ARG001 - the port's signature
+    """The RunBeside of a process that has nothing else to do."""
+    while step():
+        pass
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """The world outside, as the composition root hands it in."""
 
@@ -391,3 +456,5 @@ class Ports:
     files: FileStore = field(default_factory=NoFileStore)
     shrink_picture: ShrinkPicture = shrink_nothing
     merchant: MerchantGateway = field(default_factory=NoMerchantGateway)
+    webhooks: WebhookSender = field(default_factory=NoWebhooks)
+    run_beside: RunBeside = repeat_here

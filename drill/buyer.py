@@ -187,6 +187,8 @@ class Buyer:
             answer = self.world.caller.call("GET", path, token=self.person.token)
         except NoAnswer:
             return None
+        if answer.status >= 400:  # noqa: PLR2004 - every refusal
+            self.world.notes.refused(answer.code)
         return answer.document if answer.status == 200 else None  # noqa: PLR2004 - OK
 
     def pay(self, order_id: int, *first: str) -> Steps[bool]:

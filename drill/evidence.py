@@ -1,7 +1,7 @@
 """What both sides wrote down, read into the plain values that `books` compares."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,7 @@ from app.models import (
 )
 from drill.books import Attempt, Booking, Matter, Movement
 
+_NAMES = ("receipt", "checkout_request_id", "conversation_id", "originator_conversation_id")
 _SOLD = (OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
 
 
@@ -51,18 +52,35 @@ class Told:
     units: Mapping[int, int] = field(default_factory=dict)
 
 
-def read_movements(moved: Sequence[Mapping[str, Any]]) -> list[Movement]:
+def read_movements(moved: Sequence[Mapping[str, Any]], orders: Collection[str]) -> list[Movement]:
+    """The simulator's; M-Pesa's own charges are none of the shop's business.
+
+    A prompt names its order; what a payer typed is an order's number only if the shop has one.
+    """
     return [
         Movement(
             receipt=one["receipt"],
-            cents=one["amount"] * 100,
-            order=one["account_reference"],
+            cents=round(one["amount"] * 100),
+            order=_order_of(one, orders),
             phone=one["phone"],
-            names=frozenset({one["receipt"], one["checkout_request_id"]}),
+            names=frozenset(one[name] for name in _NAMES if one.get(name)),
             moved_at=datetime.fromisoformat(one["moved_at"]),
         )
         for one in moved
+        if one["kind"] != "charge"
     ]
+
+
+def _order_of(moved: Mapping[str, Any], orders: Collection[str]) -> str | None:
+    account = str(moved["account_reference"])
+    if moved["kind"] == "express":
+        return account
+    typed = "".join(account.split()).upper()
+    return typed if moved["kind"] == "c2b" and typed in orders else None
+
+
+def read_order_numbers(session: Session) -> set[str]:
+    return set(session.scalars(select(Order.number)))
 
 
 def read_bookings(session: Session) -> list[Booking]:

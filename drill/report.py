@@ -43,6 +43,7 @@ class Report:
     orders: int
     attempts: int
     moved: Money
+    returned: Money
     booked: Money
     held: Money
     disputed: Money
@@ -95,6 +96,7 @@ class Report:
     def _money(self) -> dict[str, Money]:
         return {
             "moved": self.moved,
+            "returned": self.returned,
             "booked": self.booked,
             "held": self.held,
             "disputed": self.disputed,
@@ -111,6 +113,7 @@ class Report:
             _line("payments that really moved", str(self.moved)),
             _line("of these in the books", str(self.booked)),
             _line("of these with a person", f"{self.held}, each with a task"),
+            _line("sent back to payers", str(self.returned)),
             _line("booked, disputed by query", f"{self.disputed}, each with a task"),
             _line("owed back, late or double", f"{self.owed}, each with a task"),
             "",

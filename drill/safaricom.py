@@ -92,10 +92,15 @@ class Safaricom:
         found: list[dict[str, Any]] = self._call("GET", f"/prompts{query}")["prompts"]
         return found
 
-    def payments(self) -> list[dict[str, Any]]:
-        """The money that really moved."""
-        moved: list[dict[str, Any]] = self._call("GET", "/ledger")["payments"]
+    def movements(self) -> list[dict[str, Any]]:
+        """The money that really moved, in and out."""
+        moved: list[dict[str, Any]] = self._call("GET", "/ledger")["movements"]
         return moved
+
+    def count_to_come(self) -> int:
+        """How much is due, waits for a payer, or is on its way to the shop."""
+        status = self._call("GET", "/status")
+        return sum(int(status[name]) for name in ("due", "waiting", "on_the_way"))
 
     def replay(self, checkout_request_id: str, times: int) -> None:
         """Deliver the callback of a prompt that has ended so many times more, all at once."""

@@ -19,7 +19,15 @@ from app.ports import Ports
 from app.services.kept_catalogue import KeptCatalogue
 from app.utils.limiter import _EXTENSION as LIMITS
 from tests.factories import CHEAP_HASH
-from tests.fakes import FakeClock, FakeDoorbell, FakeFiles, FakeGateway, shrink_here
+from tests.fakes import (
+    FakeClock,
+    FakeDoorbell,
+    FakeFiles,
+    FakeGateway,
+    FakeMerchant,
+    FakeWebhooks,
+    shrink_here,
+)
 from tests.postgres import create_database, start_postgres, stop_postgres
 
 DATABASES = ("sqlite", "postgresql")
@@ -121,6 +129,7 @@ def database(database_url, database_kind, engines):
         with database.engine.begin() as connection:
             connection.exec_driver_sql(_EMPTY)
     yield database
+    database.bell = None
     if database.is_sqlite:  # the next test finds another file under the same name
         database.dispose()
 
@@ -145,6 +154,11 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
+def merchant() -> FakeMerchant:
+    return FakeMerchant()
+
+
+@pytest.fixture
 def doorbell() -> FakeDoorbell:
     return FakeDoorbell()
 
@@ -152,6 +166,11 @@ def doorbell() -> FakeDoorbell:
 @pytest.fixture
 def files() -> FakeFiles:
     return FakeFiles()
+
+
+@pytest.fixture
+def webhooks() -> FakeWebhooks:
+    return FakeWebhooks()
 
 
 @pytest.fixture
@@ -172,13 +191,15 @@ def config(database_url, tmp_path) -> Config:
 
 
 @pytest.fixture
-def ports(clock, gateway, doorbell, files) -> Ports:
+def ports(clock, gateway, merchant, doorbell, files, webhooks) -> Ports:
     return Ports(
         clock=clock,
         gateway=gateway,
+        merchant=merchant,
         doorbell=doorbell,
         files=files,
         shrink_picture=shrink_here,
+        webhooks=webhooks,
     )
 
 

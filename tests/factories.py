@@ -16,8 +16,12 @@ from app.models import (
     StockMovement,
     Task,
     User,
+    WebhookDelivery,
+    WebhookEndpoint,
 )
 from app.policies import Actor, Role
+from app.services.webhooks.emit import add_delivery, keep_event
+from app.services.webhooks.event_types import EventType
 
 PASSWORD = "Correct horse 12"
 CHEAP_HASH = "scrypt:128:8:1"
@@ -148,6 +152,37 @@ def make_notification(session: Session, user: User, **fields) -> Notification:
     session.add(notification)
     session.flush()
     return notification
+
+
+SECRET_OF_WEBHOOKS = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def make_webhook(session: Session, admin: User | None = None, **fields) -> WebhookEndpoint:
+    admin = admin or make_user(session, Role.ADMIN)
+    endpoint = WebhookEndpoint(
+        **{
+            "url": f"https://erp{next(_numbers)}.example.co.ke/sokoni",
+            "secret": SECRET_OF_WEBHOOKS,
+            "created_by": admin.id,
+            "created_at": NOW,
+            "updated_at": NOW,
+            **fields,
+        }
+    )
+    session.add(endpoint)
+    session.flush()
+    return endpoint
+
+
+def make_delivery(session: Session, endpoint: WebhookEndpoint, **fields) -> WebhookDelivery:
+    """An event that nothing happened for, on its way to one endpoint."""
+    now = fields.pop("created_at", NOW)
+    event = keep_event(session, EventType.ORDER_PAID, {"id": next(_numbers)}, now)
+    delivery = add_delivery(session, endpoint.id, event, now)
+    for name, value in fields.items():
+        setattr(delivery, name, value)
+    session.flush()
+    return delivery
 
 
 def ids(rows: Sequence) -> list[int]:

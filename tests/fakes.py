@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
+from urllib.parse import urlsplit
 
 from app.db import in_transaction
 from app.integrations.pictures.shrink import Refused, shrink
@@ -23,6 +24,8 @@ from app.ports import (
     ReversalAsk,
     StatusAsk,
     Verdict,
+    WebhookAnswer,
+    WebhookRequest,
 )
 
 
@@ -215,3 +218,29 @@ def shrink_here(content: bytes, shape: PictureShape) -> dict[int, bytes]:
         return shrink(content, shape.widths, square=shape.square, max_pixels=20_000_000)
     except Refused as refusal:
         raise PictureRefused(PictureFault(refusal.reason)) from None
+
+
+@dataclass
+class FakeWebhooks:
+    """The internet as far as the port shows it: every address is called, and says 204 unless it was
+    told to answer otherwise. ``closed`` are the hosts that lead where nobody is called.
+    """
+
+    sent: list[WebhookRequest] = field(default_factory=list)
+    answers: dict[str, WebhookAnswer] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    on_send: object = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def check(self, url: str) -> None:
+        assert not in_transaction(), "a name was resolved inside a transaction"
+        if urlsplit(url).hostname in self.closed:
+            raise ValueError("This host leads to a machine that not everybody can reach.")
+
+    def send(self, request: WebhookRequest) -> WebhookAnswer:
+        assert not in_transaction(), "the network was used inside a transaction"
+        with self._lock:
+            self.sent.append(request)
+        if callable(self.on_send):
+            self.on_send(request)
+        return self.answers.get(request.url, WebhookAnswer(status=204, duration_ms=12))

@@ -33,3 +33,30 @@ def callback_body(
             "Item": [item for item in items if item.get("Value", "") is not None]
         }
     return json.dumps({"Body": {"stkCallback": callback}}).encode()
+
+
+def result_body(
+    conversation_id: str = "",
+    originator_id: str = "",
+    *,
+    code: int | str = 0,
+    receipt: str | None = "UKM0000R01",
+    parameters: dict[str, Any] | None = None,
+    **extra: Any,
+) -> bytes:
+    """The body of a result that comes later; a failure has a placeholder for a receipt."""
+    result: dict[str, Any] = {
+        "ResultType": 0,
+        "ResultCode": code,
+        "ResultDesc": "The service request is processed successfully.",
+        "OriginatorConversationID": originator_id,
+        "ConversationID": conversation_id,
+        "TransactionID": "UKM0000000" if receipt is None or code != 0 else receipt,
+        "ReferenceData": {"ReferenceItem": {"Key": "QueueTimeoutURL", "Value": "https://x"}},
+        **extra,
+    }
+    if parameters is not None:
+        result["ResultParameters"] = {
+            "ResultParameter": [{"Key": name, "Value": value} for name, value in parameters.items()]
+        }
+    return json.dumps({"Result": result}).encode()

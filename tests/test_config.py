@@ -248,6 +248,13 @@ UNSAFE = {
             " redis://."
         ),
     ),
+    "webhooks into its own network": (
+        {"WEBHOOKS_ALLOW_PRIVATE": "true"},
+        (
+            "WEBHOOKS_ALLOW_PRIVATE must be off: it lets webhooks reach this machine and its"
+            " network."
+        ),
+    ),
     "no limits": ({"RATE_LIMITS_ENABLED": "false"}, "RATE_LIMITS_ENABLED must be on."),
     "a cheap hash": (
         {"PASSWORD_HASH_METHOD": "scrypt:128:8:1"},
@@ -287,10 +294,19 @@ def test_all_that_is_missing_malformed_weak_or_unsafe_stands_in_one_refusal():
     ]
 
 
-@pytest.mark.parametrize("case", ["a failpoint", "debug", "a cheap hash", "no limits"])
+@pytest.mark.parametrize(
+    "case",
+    ["a failpoint", "debug", "a cheap hash", "no limits", "webhooks into its own network"],
+)
 def test_a_laptop_may_do_what_production_may_not(case):
     change, _ = UNSAFE[case]
     assert Config.from_environment({**SECRETS, **change}).is_production is False
+
+
+def test_attack_67_webhooks_stay_out_of_this_network_unless_a_laptop_says_so():
+    assert Config.from_environment(SECRETS).webhooks_allow_private is False
+    sandbox = {**PRODUCTION, "MPESA_ENV": "sandbox", "WEBHOOKS_ALLOW_PRIVATE": "true"}
+    assert [fault.split()[0] for fault in faults(sandbox)] == ["WEBHOOKS_ALLOW_PRIVATE"]
 
 
 def test_sqlite_behind_many_workers_can_be_asked_for():

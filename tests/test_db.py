@@ -7,7 +7,15 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.db import SQLITE_PRAGMAS, Database, current_database, in_transaction, reading, transaction
+from app.db import (
+    SQLITE_PRAGMAS,
+    Database,
+    current_database,
+    in_transaction,
+    reading,
+    ring_after_commit,
+    transaction,
+)
 from app.error_handlers import _is_passing
 from app.models import Category
 from tests.core import database_snapshot
@@ -161,3 +169,33 @@ def test_a_broken_statement_is_a_bug_and_no_passing_trouble(database):
         session.execute(text("SELECT nothing FROM nowhere"))
 
     assert _is_passing(caught.value) is False
+
+
+def test_bells_are_rung_once_after_the_commit_and_not_at_all_without_one(database):
+    rung = []
+
+    def bell(job: str, row_id: int) -> None:
+        rung.append((job, row_id, names(database), in_transaction()))
+
+    database.bell = bell
+    with database.transaction() as session:
+        make_category(session, "Shoes")
+        for row_id in (2, 1, 2):
+            ring_after_commit(session, "look", row_id)
+        assert rung == []
+    assert rung == [("look", 2, ["Shoes"], False), ("look", 1, ["Shoes"], False)]
+    rung.clear()
+    with pytest.raises(ZeroDivisionError), database.transaction() as session:
+        ring_after_commit(session, "look", 3)
+        raise ZeroDivisionError
+    with database.transaction() as session:
+        make_category(session, "Hats")
+    assert rung == []
+
+
+def test_without_a_bell_nothing_is_rung(database):
+    assert database.bell is None
+    with database.transaction() as session:
+        make_category(session, "Shoes")
+        ring_after_commit(session, "look", 1)
+    assert names(database) == ["Shoes"]

@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import CheckConstraint, UniqueConstraint, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 
-from app.models import Base
+from app.models import Base, WebhookAttempt
 from app.models.base import MAX_CENTS, MAX_COUNT
 from app.models.item import MAX_STOCK
 from tests.core import ask_to_pay, buy, make_buyer, pay, snapshot
-from tests.factories import NOW, make_product
+from tests.factories import NOW, make_delivery, make_product, make_webhook
 
 HISTORIES = (
     "decisions",
@@ -63,6 +63,7 @@ def shop(session):
     )
     session.execute(text("INSERT INTO rate_counters (key, hits, expires_at) VALUES ('k', 1, 0)"))
     _make_rows_of_refunds(session)
+    _make_rows_of_webhooks(session)
     session.execute(
         text(
             "INSERT INTO categories (name, slug, position, created_at, updated_at)"
@@ -116,6 +117,12 @@ def _make_rows_of_refunds(session) -> None:
         session.execute(text(statement), values)
 
 
+def _make_rows_of_webhooks(session) -> None:
+    delivery = make_delivery(session, make_webhook(session), last_status=204, last_duration_ms=5)
+    session.add(WebhookAttempt(delivery_id=delivery.id, status=204, duration_ms=5, created_at=NOW))
+    session.flush()
+
+
 def is_refused_by_the_database(session, statement: str, **values) -> bool:
     before = snapshot(session)
     with pytest.raises(DBAPIError), session.begin_nested():
@@ -160,6 +167,12 @@ WHOLE = {
     ("ledger_entries", "amount_cents"): (-MAX_CENTS, MAX_CENTS),
     ("callback_inbox", "attempts"): (0, MAX_COUNT),
     ("rate_counters", "hits"): (0, MAX_COUNT),
+    ("webhook_endpoints", "secret_version"): (1, MAX_COUNT),
+    ("webhook_deliveries", "attempt_count"): (0, MAX_COUNT),
+    ("webhook_deliveries", "last_status"): (0, 999),
+    ("webhook_deliveries", "last_duration_ms"): (0, MAX_COUNT),
+    ("webhook_attempts", "status"): (0, 999),
+    ("webhook_attempts", "duration_ms"): (0, MAX_COUNT),
     ("refunds", "amount_cents"): (1, MAX_CENTS),
     ("refunds", "check_count"): (0, MAX_COUNT),
     ("statement_lines", "amount_cents"): (-MAX_CENTS, MAX_CENTS),
@@ -215,6 +228,8 @@ STATES = {
     ("refunds", "kind"),
     ("refunds", "state"),
     ("statement_imports", "source"),
+    ("webhook_endpoints", "disabled_reason"),
+    ("webhook_deliveries", "state"),
 }
 
 
@@ -246,6 +261,11 @@ RULES = {
     "a basket of nobody": "UPDATE baskets SET user_id = NULL",
     "a basket of a user and a guest": "UPDATE baskets SET token_hash = 'a'",
     "a basket ordered as no order": "UPDATE baskets SET last_order_id = NULL",
+    "a webhook disabled for no reason": "UPDATE webhook_endpoints SET disabled_at = created_at",
+    "a webhook without a secret": "UPDATE webhook_endpoints SET secret = NULL",
+    "an old secret for ever": "UPDATE webhook_endpoints SET previous_secret = secret",
+    "a delivery that waits for nothing": "UPDATE webhook_deliveries SET next_attempt_at = NULL",
+    "a delivery that is done and due": "UPDATE webhook_deliveries SET state = 'delivered'",
 }
 
 
@@ -278,6 +298,9 @@ TWICE = {
     "refunds": "receipt, while one may still go",
     "payment_claims": "receipt, while one is undecided",
     "statement_lines": "receipt, details, amount_cents",
+    "webhook_endpoints": "url, while it is in use",
+    "webhook_events": "public_id",
+    "webhook_deliveries": "endpoint_id, event_id",
 }
 
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "seed": "app.cli.seed",
     "users": "app.cli.users",
     "web": "app.cli.web",
+    "webhooks": "app.cli.webhooks",
     "worker": "app.cli.worker",
 }
 """A command's name and the module whose ``command`` it is."""

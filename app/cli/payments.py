@@ -3,6 +3,7 @@
 import click
 
 from app.cli.context import opened_work
+from app.cli.statements import import_file, pull, register_pull, report
 from app.jobs.check_payment import check_payment
 from app.jobs.work import Work
 from app.models import InboxMessage, Payment
@@ -14,7 +15,11 @@ from app.utils.phone import mask_msisdn
 
 @click.group
 def command() -> None:
-    """Ask Safaricom about open payments; show all that is known of one."""
+    """Ask Safaricom about payments; read its books; show all that is known of one payment."""
+
+
+for _statement_command in (import_file, pull, register_pull, report):
+    command.add_command(_statement_command)
 
 
 @command.command

@@ -3,6 +3,7 @@
 import flask_smorest
 from flask import Flask
 
+from app.controllers.answer_controller import answers
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
 from app.controllers.catalogue_csv_controller import spreadsheets
@@ -15,9 +16,12 @@ from app.controllers.notification_controller import notifications
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
 from app.controllers.picture_controller import media, pictures
+from app.controllers.reconciliation_controller import reconciliation
+from app.controllers.refund_controller import refunds
 from app.controllers.search_controller import searching
 from app.controllers.task_controller import tasks
 from app.controllers.user_controller import users
+from app.controllers.webhook_controller import webhooks
 
 BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (auth, False),
@@ -27,11 +31,15 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (categories, False),
     (orders, True),
     (payments, True),
+    (reconciliation, False),
+    (refunds, True),
+    (answers, False),
     (pictures, True),
     (comments, False),
     (tasks, False),
     (searching, False),
     (notifications, False),
+    (webhooks, False),
 )
 """Each with whether its views answer at the root as well."""
 

@@ -18,6 +18,7 @@ from werkzeug.routing import Rule
 
 from app.controllers.blueprint import ROOT_PREFIX
 from app.error_handlers import PROBLEM_JSON
+from app.schemas.webhook_news import SAID_OF, news_example, news_schema
 from app.utils.json_provider import to_json
 from app.utils.limiter import CALLBACK_PATHS
 
@@ -99,6 +100,7 @@ def openapi_document(app: Flask) -> dict[str, Any]:
 
 
 def _build(app: Flask, api: flask_smorest.Api) -> dict[str, Any]:
+    events = {str(name): _describe_event(api, name, said) for name, said in SAID_OF.items()}
     document: dict[str, Any] = orjson.loads(to_json(api.spec.to_dict()))
     document["info"]["description"] = DESCRIPTION
     document["servers"] = [{"url": "/"}]
@@ -122,7 +124,26 @@ def _build(app: Flask, api: flask_smorest.Api) -> dict[str, Any]:
     for item in document["paths"].values():
         _tidy_path_parameters(item)
     _add_aliases(app, document)
+    document["webhooks"] = events
     return document
+
+
+def _describe_event(api: flask_smorest.Api, event_type: str, said: str) -> dict[str, Any]:
+    """What a receiver of webhooks is sent, as OpenAPI writes it down."""
+    schema = news_schema(event_type)
+    name = schema.__name__.removesuffix("Schema")
+    if name not in api.spec.components.schemas:
+        api.spec.components.schema(name, schema=schema)
+    reference = {"$ref": f"#/components/schemas/{name}"}
+    body = {"application/json": {"schema": reference, "example": news_example(event_type)}}
+    return {
+        "post": {
+            "summary": said,
+            "tags": ["webhooks"],
+            "requestBody": {"required": True, "content": body},
+            "responses": {"2XX": {"description": "Any of them: it has arrived."}},
+        }
+    }
 
 
 def _operations(app: Flask, document: dict[str, Any]) -> Iterator[tuple[Rule, str, Any]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from app.config import Config
 from app.db import Database
+from app.jobs.rules import call_rules
 from app.jobs.work import Work
 from app.ports import Clock, Ports
 from app.utils.background import Background
@@ -22,7 +23,9 @@ def build_work(config: Config, ports: Ports | None = None) -> Work:
     Nothing is connected yet.
     """
     database = build_database(config)
-    return Work(database, ports or build_ports(config, database), config)
+    ports = ports or build_ports(config, database)
+    database.bell = ports.doorbell.ring
+    return Work(database, ports, config)
 
 
 def build_database(config: Config) -> Database:
@@ -39,6 +42,7 @@ def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> P
     from app.integrations.files import open_files
     from app.integrations.mpesa import DarajaClient, MerchantClient
     from app.integrations.pictures import DecoderProcesses
+    from app.integrations.webhooks import HttpWebhooks
     from app.jobs.queue import HueyDoorbell
     from app.jobs.shared_token import SharedTokenStore, token_name
 
@@ -53,6 +57,7 @@ def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> P
         run_soon=Background(),
         files=open_files(config.media_url),
         shrink_picture=DecoderProcesses(config.picture_decoders),
+        webhooks=HttpWebhooks(call_rules(config), clock),
     )
 
 

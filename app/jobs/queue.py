@@ -9,6 +9,7 @@ import json
 import logging
 import signal
 import threading
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from redis.retry import Retry
 
 from app.jobs import registry
 from app.jobs.work import Work
+from app.services.webhooks.due import IN_FLIGHT_PER_ENDPOINT
+from app.utils.lanes import Lanes
 
 SHUTDOWN_SECONDS = 20
 """How long a stopping worker waits for its running jobs; a call to Safaricom takes up to 15."""
@@ -269,6 +272,8 @@ def run_worker(work: Work) -> None:
     stop_flag = threading.Event()
     for number in _STOPPING_SIGNALS:
         signal.signal(number, lambda *_: stop_flag.set())
+    lanes = Lanes(IN_FLIGHT_PER_ENDPOINT)
+    work = replace(work, ports=replace(work.ports, run_beside=lanes))
     sweeper = threading.Thread(
         target=JobRunner(work).sweep_until,
         args=(stop_flag, work.config.sweep_seconds),
@@ -281,6 +286,7 @@ def run_worker(work: Work) -> None:
     if queue is not None:
         build_consumer(work, queue, stop_flag).run()
     sweeper.join(SHUTDOWN_SECONDS)
+    lanes.close(SHUTDOWN_SECONDS)
     log.info("worker_stopped")
 
 

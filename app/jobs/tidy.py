@@ -15,6 +15,7 @@ from app.models import (
 )
 from app.services.basket import delete_old_guest_baskets
 from app.services.request_payment import PHONE_PACE
+from app.services.webhooks.deliveries import delete_old_events
 
 _QUIET_PHONE = timedelta(days=1)
 _STRANGERS_MAIL_IS_KEPT = timedelta(days=30)
@@ -22,7 +23,8 @@ _STRANGERS_MAIL_IS_KEPT = timedelta(days=30)
 
 def delete_expired_rows(work: Work) -> None:
     """Keys past their day, counters past their window, ended sign-ins, phones at rest, and after a
-    month what strangers posted as callbacks and what guests left in their baskets.
+    month what strangers posted as callbacks and what guests left in their baskets, after three the
+    webhooks of that time.
     """
     now = work.now()
     with work.database.transaction() as session:
@@ -38,4 +40,5 @@ def delete_expired_rows(work: Work) -> None:
             )
         )
         delete_old_guest_baskets(session, now)
+        delete_old_events(session, now)
         session.execute(delete(RateCounter).where(RateCounter.expires_at <= now.timestamp()))

@@ -33,6 +33,7 @@ from app.models.refund import (
 )
 from app.models.statement import (
     ClaimState,
+    LineKind,
     PaymentClaim,
     StatementImport,
     StatementLine,
@@ -48,6 +49,14 @@ from app.models.task import (
     TaskStatus,
 )
 from app.models.user import LoginSession, User
+from app.models.webhook import (
+    DeliveryState,
+    DisabledReason,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 
 __all__ = [
     "LIVE_REFUNDS",
@@ -61,12 +70,15 @@ __all__ = [
     "ClaimState",
     "Comment",
     "Decision",
+    "DeliveryState",
+    "DisabledReason",
     "IdempotencyKey",
     "InboxMessage",
     "InboxSource",
     "LedgerEntry",
     "LedgerEvent",
     "LedgerEventKind",
+    "LineKind",
     "LoginSession",
     "MoneySource",
     "MovementKind",
@@ -107,4 +119,8 @@ __all__ = [
     "TaskPriority",
     "TaskStatus",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
 ]

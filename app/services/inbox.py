@@ -25,6 +25,7 @@ class ReceivedMessage:
     headers: dict[str, str]
     remote_addr: str | None
     payment_id: int | None = None
+    request_id: int | None = None
 
 
 def find_payment_by_secret(
@@ -44,6 +45,7 @@ def keep_message(session: Session, message: ReceivedMessage, now: datetime) -> I
     kept = InboxMessage(
         source=message.source,
         payment_id=message.payment_id,
+        request_id=message.request_id,
         body=message.body[:MAX_BODY_BYTES],
         truncated=len(message.body) > MAX_BODY_BYTES,
         headers=message.headers,

@@ -18,6 +18,7 @@ from app.models import (
 from app.services.insert_once import insert_once
 from app.services.ledger import book_matched
 from app.services.records import solve_tasks
+from app.services.refund_shares import is_going_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Standing(StrEnum):
     TOLD_TWICE = "told_twice"
     """The same money was counted already, as paybill money of the same order."""
     CONFLICT = "conflict"
-    """It stands for other money, or for another amount."""
+    """It stands for other money, for another amount, or for money that is on its way back."""
 
 
 def find_receipt(session: Session, receipt: str) -> MpesaReceipt | None:
@@ -90,7 +91,8 @@ def judge_receipt(session: Session, facts: ReceiptFacts, payment: Payment) -> St
     if row is None or row.payment_id == payment.id:
         return Standing.OURS
     if row.state == ReceiptState.UNMATCHED:
-        return Standing.OURS if row.amount_cents == facts.amount_cents else Standing.CONFLICT
+        fits = row.amount_cents == facts.amount_cents and not is_going_back(session, row.receipt)
+        return Standing.OURS if fits else Standing.CONFLICT
     if row.payment_id is not None and row.amount_cents == facts.amount_cents:
         other = session.get_one(Payment, row.payment_id)
         if other.order_id == payment.order_id and other.kind == PaymentKind.PAYBILL:

@@ -30,6 +30,7 @@ from app.services.receipts import (
     register_receipt,
 )
 from app.services.records import Matter, file_task
+from app.services.refund_shares import is_going_back
 from app.services.settle_payment import settle_payment
 from app.services.unmatched_money import attach_money, keep_unmatched, record_paybill_payment
 from app.services.use_money import use_money
@@ -146,7 +147,8 @@ def _hear_again(
         _report_difference(session, row, facts, now)
         return Reception.DIFFERENT
     learn_facts(row, facts)
-    if row.state == ReceiptState.UNMATCHED and order is not None:
+    is_free = row.state == ReceiptState.UNMATCHED and not is_going_back(session, row.receipt)
+    if is_free and order is not None:
         attach_money(session, row, order, now)
         return Reception.BOOKED
     session.flush()

@@ -1,4 +1,7 @@
-"""Small writings that accompany every change: histories, messages, tasks for people."""
+"""Small writings that accompany every change: histories, messages, tasks for people.
+
+What is put into a history or filed for a person is also told to the merchant's own systems.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +25,7 @@ from app.models import (
     TaskStatus,
 )
 from app.services.insert_once import insert_once
+from app.services.webhooks.news import tell_of_order, tell_of_payment, tell_of_task
 
 _DETAIL_LENGTH = 500
 
@@ -46,6 +50,7 @@ def record_order_event(
             created_at=now,
         )
     )
+    tell_of_order(session, order, from_status, now)
 
 
 def record_payment_event(
@@ -69,6 +74,7 @@ def record_payment_event(
             created_at=now,
         )
     )
+    tell_of_payment(session, payment_id, from_status, to_status, now)
 
 
 def notify(
@@ -151,7 +157,7 @@ def file_task(
 
     It says what it is about: a payment with its order and receipt, or whatever else is named.
     """
-    return insert_once(
+    is_new = insert_once(
         session,
         Task,
         "dedupe_key",
@@ -169,6 +175,9 @@ def file_task(
             "updated_at": now,
         },
     )
+    if is_new:
+        tell_of_task(session, matter.dedupe_key, now)
+    return is_new
 
 
 def solve_tasks(

@@ -23,6 +23,7 @@ from app.services.payment_evidence import Proof, Settlement, lock_payment
 from app.services.receipts import ReceiptFacts, Standing, judge_receipt, take_receipt
 from app.services.records import Matter, file_task, record_payment_event, solve_tasks
 from app.services.use_money import use_money
+from app.services.webhooks.news import tell_of_receipt
 
 PAID_MESSAGE = "Paid. Thank you."
 
@@ -39,12 +40,13 @@ def settle_payment(session: Session, payment_id: int, proof: Proof, now: datetim
     if standing is Standing.TOLD_TWICE:
         return _note_told_twice(session, payment, proof, now)
     if payment.status not in _MAY_SUCCEED:
-        _add_receipt(session, payment, proof, now)
+        if _add_receipt(session, payment, proof, now):
+            tell_of_receipt(session, payment.id, now)
         return Settlement.ALREADY_SETTLED
     if payment.review_reason is not None and not proof.decides_review:
         return Settlement.HELD_FOR_REVIEW
+    _add_receipt(session, payment, proof, now)  # first: what is told of the success names it
     _mark_succeeded(session, payment, proof, now)
-    _add_receipt(session, payment, proof, now)
     use_money(session, order, payment, now)
     session.flush()
     return Settlement.SETTLED
@@ -161,19 +163,20 @@ def _mark_succeeded(session: Session, payment: Payment, proof: Proof, now: datet
     solve_tasks(session, mine, "settled", f"The {proof.source} says that it was paid.", now)
 
 
-def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
+def _add_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> bool:
     """Keep the receipt where it is not known yet; a second report adds nothing."""
     if proof.receipt is None or payment.mpesa_receipt == proof.receipt:
-        return
+        return False
     if payment.mpesa_receipt is not None:
         _report_second_receipt(session, payment, proof, now)
-        return
+        return False
     if not take_receipt(session, _facts_of(payment, proof), payment, now):
         raise RuntimeError(f"Receipt {proof.receipt} was taken under our lock.")
     payment.mpesa_receipt = proof.receipt
     payment.amount_verified = proof.amount_verified
     payment.updated_at = now
     session.flush()
+    return True
 
 
 def _report_second_receipt(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:

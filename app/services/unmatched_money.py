@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from app.errors import Conflict
 from app.models import (
     MpesaReceipt,
     Order,
@@ -21,17 +22,21 @@ from app.services.find_account import suggest_orders
 from app.services.ledger import book_dismissed, book_unmatched
 from app.services.receipts import ReceiptFacts, match_receipt, register_receipt
 from app.services.records import Matter, file_task, record_payment_event, solve_tasks
+from app.services.refund_shares import is_going_back
 from app.services.settle_payment import PAID_MESSAGE
 from app.services.use_money import use_money
+from app.services.webhooks.news import tell_of_unmatched_money
 from app.utils.money import cents_to_wire
-from app.utils.phone import normalise_msisdn
+from app.utils.phone import whole_msisdn
 
 
 def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool:
     """Book money of which nobody knows what it is for; False if the receipt is there by now."""
     if not register_receipt(session, facts, now, payment_id=None, state=ReceiptState.UNMATCHED):
         return False
-    book_unmatched(session, session.get_one(MpesaReceipt, facts.receipt), now)
+    row = session.get_one(MpesaReceipt, facts.receipt)
+    book_unmatched(session, row, now)
+    tell_of_unmatched_money(session, row, now)
     amount = f"KES {cents_to_wire(facts.amount_cents)}"
     file_task(
         session,
@@ -51,8 +56,11 @@ def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool
 def attach_money(
     session: Session, row: MpesaReceipt, order: Order, now: datetime, *, actor_id: int | None = None
 ) -> Payment:
-    """The money belongs to this order, and is used for it."""
-    _require_unmatched(row)
+    """The money belongs to this order, and is used for it.
+
+    Raises Conflict while it is on its way back to the payer.
+    """
+    _require_unmatched(session, row)
     payment = record_paybill_payment(session, order, _facts_of(row), now)
     match_receipt(session, row, payment, now, actor_id=actor_id)
     use_money(session, order, payment, now)
@@ -63,8 +71,11 @@ def attach_money(
 def dismiss_money(
     session: Session, row: MpesaReceipt, reason: str, now: datetime, *, actor_id: int
 ) -> None:
-    """A person found that the money is no business of the shop: it leaves the shop's debts."""
-    _require_unmatched(row)
+    """A person found that the money is no business of the shop: it leaves the shop's debts.
+
+    Raises Conflict while it is on its way back to the payer.
+    """
+    _require_unmatched(session, row)
     row.state = ReceiptState.DISMISSED
     book_dismissed(session, row, now)
     mine = (Task.receipt == row.receipt) & (Task.kind == TaskKind.UNMATCHED_MONEY)
@@ -82,7 +93,7 @@ def record_paybill_payment(
         kind=PaymentKind.PAYBILL,
         status=PaymentState.SUCCEEDED,
         amount_cents=facts.amount_cents,
-        msisdn=_whole_msisdn(facts.payer_phone),
+        msisdn=whole_msisdn(facts.payer_phone),
         mpesa_receipt=facts.receipt,
         amount_verified=True,
         result_code="0",
@@ -106,16 +117,14 @@ def record_paybill_payment(
     return payment
 
 
-def _require_unmatched(row: MpesaReceipt) -> None:
+def _require_unmatched(session: Session, row: MpesaReceipt) -> None:
     if row.state != ReceiptState.UNMATCHED:
         raise RuntimeError(f"Receipt {row.receipt} is {row.state}, not unmatched.")
-
-
-def _whole_msisdn(shown: str | None) -> str | None:
-    try:
-        return normalise_msisdn(shown or "")
-    except ValueError:
-        return None
+    if is_going_back(session, row.receipt):
+        raise Conflict(
+            f"The money of receipt {row.receipt} is on its way back. Wait for its refund.",
+            code="refund_under_way",
+        )
 
 
 def _describe_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> str:

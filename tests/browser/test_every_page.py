@@ -2,7 +2,9 @@
 
 import pytest
 
+from app.models import User
 from tests.browser.conftest import DESK, PHONE
+from tests.factories import make_delivery, make_webhook
 
 ANYONE = (
     "/",
@@ -44,6 +46,10 @@ OFFICE = (
     "/office/users/{user}",
     "/office/tasks",
     "/office/tasks/{task}",
+    "/office/webhooks",
+    "/office/webhooks/new",
+    "/office/webhooks/{webhook}",
+    "/office/webhooks/{webhook}/deliveries/{delivery}",
 )
 
 
@@ -60,6 +66,9 @@ def things(shop):
     comment = {"item_id": purchase.product_id, "body": "Strong and fair.", "rating": 4}
     assert shop.call("POST", "/api/comments", buyer, json=comment).status_code == 201
     task = shop.call("POST", "/api/tasks", buyer, json={"title": "Fetch it", "priority": "high"})
+    with shop.database.transaction() as session:
+        webhook = make_webhook(session, session.get_one(User, admin.id))
+        delivery = make_delivery(session, webhook, last_error="ConnectTimeout: timed out")
     return {
         "admin": admin,
         "customer": buyer,
@@ -69,6 +78,8 @@ def things(shop):
             "payment": purchase.transaction_id,
             "task": task.json()["id"],
             "user": buyer.id,
+            "webhook": webhook.id,
+            "delivery": delivery.id,
         },
     }
 

@@ -19,16 +19,27 @@ from tests.factories import (
     CHEAP_HASH,
     make_category,
     make_comment,
+    make_delivery,
     make_notification,
     make_product,
     make_task,
     make_user,
+    make_webhook,
 )
 
 BASE = "http://localhost"
 UNHAPPY = {
     "POST /api/orders/{order_id}/fulfil": 409,  # the first order is not paid yet
     "POST /api/pay/cb/{token}": 404,  # only Safaricom knows the token
+    "POST /api/pay/result/{token}": 404,
+    "POST /api/pay/timeout/{token}": 404,
+    "POST /api/transactions/{transaction_id}/refund": 409,  # nor is the first transaction
+    "POST /api/receipts/{receipt}/refund": 404,  # what stands there is no receipt
+    "POST /api/refunds/{refund_id}/approve": 404,  # nothing was refunded yet
+    "POST /api/refunds/{refund_id}/reject": 404,
+    "POST /api/refunds/{refund_id}/complete": 404,
+    "POST /api/refunds/{refund_id}/fail": 404,
+    "GET /api/refunds/{refund_id}": 404,
     "GET /media/{key}/{name}": 404,  # nor can the key of a picture be guessed
 }
 """The lines that cannot work as they stand, and why."""
@@ -52,6 +63,7 @@ def shop(database, database_url, clock):
         make_comment(session, user, product)
         make_task(session, user)
         make_notification(session, user)
+        make_delivery(session, make_webhook(session, user))
     assert (user.id, product.id, order.id) == (1, 1, 1)
     file = Path(database_url.removeprefix("sqlite:///"))
     database.dispose()

@@ -5,12 +5,12 @@ that one identity's success does not spoil the next one's.
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import pytest
 from sqlalchemy import select
 
-from app.models import Order, OrderStatus
+from app.models import Order, OrderStatus, Payment, Refund, RefundKind
 from app.policies import Role
 from app.schemas.picture import EXAMPLE
 from app.services.hold_stock import release_stock
@@ -21,11 +21,14 @@ from tests.core import after, ask_to_pay, buy, database_snapshot, pay
 from tests.factories import (
     make_category,
     make_comment,
+    make_delivery,
     make_notification,
     make_product,
     make_task,
     make_user,
+    make_webhook,
 )
+from tests.refunding import RULES, ask_refund, lose, stray_money
 
 PAGES = frozenset(blueprint.name for blueprint in BLUEPRINTS)
 """Pages know callers by a cookie, and have a matrix of their own."""
@@ -47,6 +50,12 @@ class Targets:
     comment: int
     task: int
     notification: int
+    refund: int
+    by_hand: int
+    lost_refund: int
+    stray: str
+    webhook: int
+    delivery: int
 
 
 TARGETS = frozenset(field.name for field in fields(Targets))
@@ -100,9 +109,14 @@ def _admin(status: int) -> tuple[int, ...]:
     return (401, 403, 403, 403, 403, status, 401)
 
 
+TWO_ADMINS = replace(RULES, approval_above_shillings=0)
 NEW_USER = {"username": "mgeni#", "email": "mgeni#@shop.example", "password": "Correct horse 12"}
 PICTURE = {"image_base64": EXAMPLE}
 NEW_ITEM = {"name": "Kiondo", "price": 900}
+STATEMENT = (
+    b"Receipt No.,Completion Time,Transaction Status,Paid In,Withdrawn\r\n"
+    b"UKL0000001,21-11-2026 10:00:00,Completed,900.00,\r\n"
+)
 SHEET = b"sku,name,price\r\nK-1,Kiondo,900\r\n"
 READ_ORDER = (401, 200, 404, 200, 404, 200, 401)
 CANCEL_ORDER = (401, 200, 404, 403, 404, 200, 401)
@@ -154,6 +168,12 @@ def _aliased(prefix: str) -> list[Entry]:
         Entry("POST", f"{prefix}/mpesa/callback", _everybody(200), {}),
         Entry("GET", f"{prefix}/transactions", _signed_in(200)),
         Entry("GET", f"{prefix}/transactions/{{payment}}", READ_PAYMENT),
+        Entry(
+            "POST",
+            f"{prefix}/transactions/{{payment}}/refund",
+            _admin(202),
+            {"reason": "Too small"},
+        ),
         Entry("POST", f"{prefix}/users", _everybody(201), NEW_USER),
         Entry("GET", f"{prefix}/users", _admin(200)),
         Entry("GET", f"{prefix}/users/{{owner}}", _everybody(200, suspended=401)),
@@ -193,9 +213,20 @@ ENTRIES = [
     Entry("GET", f"/media/{'0' * 32}/320.webp", _everybody(404)),
     Entry("PUT", "/api/profile", _signed_in(200), {}),
     Entry("PATCH", "/api/profile", _signed_in(200), {}),
+    Entry("GET", "/api/reconciliation?day=2026-11-21", _admin(200)),
+    Entry("POST", "/api/statements", _admin(200), STATEMENT),
     Entry("GET", "/api/search?query=boot", _everybody(200, suspended=401)),
     Entry("GET", "/api/search?query=boot&type=tasks", _signed_in(200)),
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/result/1.not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/timeout/1.not-the-secret", _everybody(404), {}),
+    Entry("GET", "/api/refunds", _admin(200)),
+    Entry("GET", "/api/refunds/{refund}", _admin(200)),
+    Entry("POST", "/api/refunds/{refund}/approve", _admin(200)),
+    Entry("POST", "/api/refunds/{refund}/reject", _admin(200), {"reason": "Worn"}),
+    Entry("POST", "/api/refunds/{by_hand}/complete", _admin(200), {"refund_receipt": "UKM000R#0"}),
+    Entry("POST", "/api/refunds/{lost_refund}/fail", _admin(200), {"reason": "Not there"}),
+    Entry("POST", "/api/receipts/{stray}/refund", _admin(202), {"reason": "Not ours"}),
     Entry("GET", "/api/comments/{product}", _everybody(200)),
     Entry("POST", "/api/comments", _signed_in(201), {"item_id": "{product}", "body": "Warm"}),
     Entry("DELETE", "/api/comments/{comment}", REMOVE_COMMENT),
@@ -208,6 +239,18 @@ ENTRIES = [
     Entry("GET", "/api/notifications", _signed_in(200)),
     Entry("POST", "/api/notifications/{notification}/read", READ_NOTIFICATION),
     Entry("POST", "/api/notifications/read-all", _signed_in(204)),
+    Entry("GET", "/api/webhooks", _admin(200)),
+    Entry("POST", "/api/webhooks", _admin(201), {"url": "https://erp#.example.co.ke/hook"}),
+    Entry("GET", "/api/webhooks/{webhook}", _admin(200)),
+    Entry("PATCH", "/api/webhooks/{webhook}", _admin(200), {"enabled": False}),
+    Entry("DELETE", "/api/webhooks/{webhook}", _admin(204)),
+    Entry("POST", "/api/webhooks/{webhook}/rotate-secret", _admin(200)),
+    Entry("POST", "/api/webhooks/{webhook}/test", _admin(202)),
+    Entry("POST", "/api/webhooks/{webhook}/replay", _admin(202), {"since": "2026-11-22T09:00:00Z"}),
+    Entry("GET", "/api/webhooks/{webhook}/deliveries", _admin(200)),
+    Entry("GET", "/api/webhooks/{webhook}/deliveries/{delivery}", _admin(200)),
+    Entry("POST", "/api/webhooks/{webhook}/deliveries/{delivery}/replay", _admin(202)),
+    Entry("GET", "/api/webhook-events", _admin(200)),
 ]
 
 
@@ -234,6 +277,7 @@ class World:
                 "seller": make_user(session, Role.SELLER),
                 "other_seller": make_user(session, Role.SELLER),
                 "admin": make_user(session, Role.ADMIN),
+                "asker": make_user(session, Role.ADMIN),
                 "suspended": make_user(session, Role.ADMIN),
             }
         self.headers = {name: sign_in(app, user) for name, user in self.people.items()}
@@ -251,19 +295,34 @@ class World:
         product = make_product(session, self.people["seller"], stock=100)
         made = {"owner": owner.id, "product": product.id}
         if names & {"paid_order", "payment"}:
-            paid = buy(session, owner, (product, 1))
-            payment = ask_to_pay(session, paid)
-            pay(session, payment)
-            made |= {"paid_order": paid.id, "payment": payment.id}
+            payment = self._sell(session, product)
+            made |= {"paid_order": payment.order_id, "payment": payment.id}
+        if names & {"webhook", "delivery"}:
+            webhook = make_webhook(session, self.people["admin"])
+            delivery = make_delivery(session, webhook)
+            made |= {"webhook": webhook.id, "delivery": delivery.id}
         makers = {
-            "pending_order": lambda: buy(session, owner, (product, 1)),
-            "payable_order": lambda: buy(session, owner, (product, 1)),
-            "category": lambda: make_category(session),
-            "comment": lambda: make_comment(session, owner, product),
-            "task": lambda: make_task(session, owner),
-            "notification": lambda: make_notification(session, owner),
+            "pending_order": lambda: buy(session, owner, (product, 1)).id,
+            "payable_order": lambda: buy(session, owner, (product, 1)).id,
+            "category": lambda: make_category(session).id,
+            "comment": lambda: make_comment(session, owner, product).id,
+            "task": lambda: make_task(session, owner).id,
+            "notification": lambda: make_notification(session, owner).id,
+            "refund": lambda: self._refund(session, product, rules=TWO_ADMINS).id,
+            "by_hand": lambda: self._refund(session, product, method=RefundKind.BY_HAND).id,
+            "lost_refund": lambda: lose(session, self._refund(session, product)).refund_id,
+            "stray": lambda: stray_money(session, f"UKM0STRAY{product.id}"),
         }
-        return made | {name: make().id for name, make in makers.items() if name in names}
+        return made | {name: make() for name, make in makers.items() if name in names}
+
+    def _sell(self, session, product) -> Payment:
+        payment = ask_to_pay(session, buy(session, self.people["owner"], (product, 1)))
+        pay(session, payment)
+        return payment
+
+    def _refund(self, session, product, **ask) -> Refund:
+        """Asked for by another admin than the one who calls."""
+        return ask_refund(session, self.people["asker"], self._sell(session, product), **ask)
 
     def call(self, entry: Entry, name: str, targets: Targets):
         body = _fill(entry.body, targets, IDENTITIES.index(name))

@@ -274,6 +274,7 @@ REPORT = Report(
     orders=2,
     attempts=3,
     moved=Money(2, 3_000_00),
+    returned=Money(0, 0),
     booked=Money(2, 3_000_00),
     held=Money(0, 0),
     disputed=Money(0, 0),

@@ -39,7 +39,13 @@ from app.services.audit import audit
 from app.utils.clock import utc_now
 from drill.books import compare
 from drill.environment import MANAGE, shop_environment
-from drill.evidence import read_attempts, read_bookings, read_matters, read_movements
+from drill.evidence import (
+    read_attempts,
+    read_bookings,
+    read_matters,
+    read_movements,
+    read_order_numbers,
+)
 from drill.processes import PATIENCE_SECONDS, Program, free_port, wait_until
 from tests.postgres import create_database
 
@@ -219,6 +225,10 @@ class Shop:
         for url in urls.values():
             self.wait_for_web(url)
         return {point: DoomedWeb(program, point, url) for point, url in urls.items()}
+
+    def start_program(self, name: str, arguments: list[str]) -> Program:
+        """A program beside the shop, such as a merchant's own system."""
+        return self._start(name, arguments, {})
 
     def _start(self, name: str, arguments: list[str], more: Mapping[str, str]) -> Program:
         with self._lock:
@@ -486,7 +496,7 @@ class Shop:
             assert command.stdout == "All 8 invariants of money and stock hold.\n"
         with self.reading() as session:
             comparison = compare(
-                read_movements(self.money_moved()),
+                read_movements(self.money_moved(), read_order_numbers(session)),
                 read_bookings(session),
                 read_attempts(session),
                 read_matters(session),

@@ -68,7 +68,13 @@ def test_a_part_that_fails_stops_no_other(work, database, clock, gateway, shop, 
 
 
 def test_the_jobs_that_a_bell_may_name():
-    assert sorted(JOBS) == ["check_payment", "expire_order", "process_message"]
+    assert sorted(JOBS) == [
+        "check_payment",
+        "check_refund",
+        "deliver_webhooks",
+        "expire_order",
+        "process_message",
+    ]
 
 
 def test_what_has_served_its_time_is_thrown_away_and_nothing_else(work, database, clock):

@@ -18,9 +18,9 @@ from app.controllers import idempotency
 from app.errors import Conflict
 from app.integrations.mpesa import MpesaUncertain
 from app.jobs import check_payment as check_job
+from app.jobs import hear_callback, registry
 from app.jobs import process_message as message_job
 from app.jobs import push as push_job
-from app.jobs import registry
 from app.jobs.work import Work
 from app.models import (
     Account,
@@ -596,7 +596,7 @@ DEFENCES_OF_MANY_STEPS: dict[str, Defence] = {
     ),
     "unsigned callbacks prove nothing": Defence(
         an_unsigned_claim_of_success,
-        replaced(message_job, "weigh_unsigned_claim", _believe_unsigned),
+        replaced(hear_callback, "weigh_unsigned_claim", _believe_unsigned),
     ),
     "idempotency keys": Defence(
         one_key_twice,
@@ -604,7 +604,7 @@ DEFENCES_OF_MANY_STEPS: dict[str, Defence] = {
     ),
     "a person is told of what nobody can read": Defence(
         a_message_that_cannot_be_read_now_is_not_lost,
-        replaced(message_job, "report_unreadable", lambda *_: "unreadable"),
+        replaced(hear_callback, "report_unreadable", lambda *_: "unreadable"),
     ),
     "orders are scoped to their buyer": Defence(
         somebody_elses_order, replaced(move_order, "visible_orders", lambda _actor: true())

@@ -16,10 +16,12 @@ from tests.core import ask_to_pay, buy, database_snapshot, pay
 from tests.factories import (
     make_category,
     make_comment,
+    make_delivery,
     make_notification,
     make_product,
     make_task,
     make_user,
+    make_webhook,
 )
 from tests.web.browsing import Browser, signed_in
 
@@ -63,6 +65,7 @@ def shop(database):
             "other_seller": make_user(session, Role.SELLER),
             "admin": make_user(session, Role.ADMIN),
         }
+        make_delivery(session, make_webhook(session, people["admin"]))
     assert (product.id, order.id) == (1, 1)
     return people
 

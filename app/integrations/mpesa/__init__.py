@@ -38,6 +38,7 @@ from app.integrations.mpesa.results import (
     TransactionFacts,
     read_api_result,
     read_balances,
+    read_moved_cents,
     read_queue_timeout,
     read_transaction_facts,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "read_api_result",
     "read_balances",
     "read_c2b_notice",
+    "read_moved_cents",
     "read_queue_timeout",
     "read_stk_callback",
     "read_stk_query",

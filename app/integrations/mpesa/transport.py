@@ -10,16 +10,27 @@ time; but until a connection stands, nothing was sent.
 
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpcore2
 import httpx2
 
+AddressesOf = Callable[[str, int], Sequence[str]]
+"""Where a host is connected to, by its name and port: names or literal addresses, best first."""
+
+
+def _by_name(host: str, _port: int) -> Sequence[str]:
+    return (host,)
+
 
 class DeadlineTransport(httpx2.BaseTransport):
-    """HTTP/1.1 with verified TLS and a deadline in seconds counted from the connection's start."""
+    """HTTP/1.1 with verified TLS and a deadline in seconds counted from the connection's start.
+
+    ``addresses_of`` chooses where a connection goes; what is asked for, and whose certificate is
+    wanted, stays the host of the URL.
+    """
 
     def __init__(
         self,
@@ -28,12 +39,13 @@ class DeadlineTransport(httpx2.BaseTransport):
         max_connections: int,
         ssl_context: ssl.SSLContext | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        addresses_of: AddressesOf = _by_name,
     ) -> None:
         self._pool = httpcore2.ConnectionPool(
             ssl_context=ssl_context or httpx2.create_ssl_context(),
             max_connections=max_connections,
             max_keepalive_connections=0,
-            network_backend=_DeadlineBackend(total_timeout_seconds, monotonic),
+            network_backend=_DeadlineBackend(total_timeout_seconds, monotonic, addresses_of),
         )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -74,9 +86,15 @@ class _BodyStream(httpx2.SyncByteStream):
 
 
 class _DeadlineBackend(httpcore2.SyncBackend):
-    def __init__(self, total_timeout_seconds: float, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        total_timeout_seconds: float,
+        monotonic: Callable[[], float],
+        addresses_of: AddressesOf,
+    ) -> None:
         self._total_timeout_seconds = total_timeout_seconds
         self._monotonic = monotonic
+        self._addresses_of = addresses_of
 
     def connect_tcp(
         self,
@@ -87,7 +105,12 @@ class _DeadlineBackend(httpcore2.SyncBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         ends_at = self._monotonic() + self._total_timeout_seconds
-        stream = super().connect_tcp(host, port, timeout, local_address, socket_options)
+        *others, last = self._addresses_of(host, port)
+        for address in others:
+            with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                stream = super().connect_tcp(address, port, timeout, local_address, socket_options)
+                return _DeadlineStream(stream, ends_at, self._monotonic)
+        stream = super().connect_tcp(last, port, timeout, local_address, socket_options)
         return _DeadlineStream(stream, ends_at, self._monotonic)
 
 

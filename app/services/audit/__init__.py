@@ -1,6 +1,6 @@
 """The invariants of money and stock, each looked for row by row in the database as it stands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from app.services.audit.apart import (
     find_unmatched_beside_the_ledger,
 )
 from app.services.audit.finding import Finding
+from app.services.audit.findings import file_findings
 from app.services.audit.money import (
     find_forgotten_money,
     find_payments_beside_the_ledger,
@@ -28,7 +29,7 @@ from app.services.audit.stock import (
 )
 from app.services.audit.waiting import AuditLimits, find_forgotten_messages, find_forgotten_payments
 
-__all__ = ["INVARIANTS", "AuditLimits", "Finding", "audit"]
+__all__ = ["INVARIANTS", "AuditLimits", "Finding", "audit", "checks_of", "file_findings"]
 
 
 INVARIANTS = {
@@ -45,8 +46,15 @@ INVARIANTS = {
 
 def audit(session: Session, now: datetime, limits: AuditLimits | None = None) -> list[Finding]:
     """Every finding, or an empty list when all invariants hold. Changes nothing."""
+    return [finding for check in checks_of(session, now, limits) for finding in check()]
+
+
+def checks_of(
+    session: Session, now: datetime, limits: AuditLimits | None = None
+) -> Sequence[Callable[[], Iterator[Finding]]]:
+    """What the audit looks for, one thing after another: each may be given a session of its own."""
     limits = limits or AuditLimits()
-    checks: list[Callable[[], Iterator[Finding]]] = [
+    return [
         lambda: find_unbalanced_events(session),
         lambda: find_payments_beside_the_ledger(session),
         lambda: find_refunds_beside_the_ledger(session),
@@ -64,4 +72,3 @@ def audit(session: Session, now: datetime, limits: AuditLimits | None = None) ->
         lambda: find_forgotten_refunds(session, now, limits),
         lambda: find_forgotten_messages(session, now, limits),
     ]
-    return [finding for check in checks for finding in check()]

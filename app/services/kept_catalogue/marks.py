@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from app.asking import Asking
 from app.db import Database
 
 MOST_PRODUCTS = 1000
@@ -19,25 +20,26 @@ _POSTGRESQL = f"""
 SELECT pg_current_snapshot()::text,
     pg_postmaster_start_time()::text || ' ' || 'catalogue_marks'::regclass::oid,
     ARRAY(
-        SELECT CASE WHEN pg_visible_in_snapshot(moved_by::text::xid8, $1::pg_snapshot)
+        SELECT CASE WHEN pg_visible_in_snapshot(moved_by::text::xid8, %(since)s::pg_snapshot)
             THEN product_id ELSE 0 END
         FROM catalogue_marks
-        WHERE changed_by >= pg_snapshot_xmin($1::pg_snapshot)::text::bigint
+        WHERE changed_by >= pg_snapshot_xmin(%(since)s::pg_snapshot)::text::bigint
             AND changed_by < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
-            AND NOT pg_visible_in_snapshot(changed_by::text::xid8, $1::pg_snapshot)
+            AND NOT pg_visible_in_snapshot(changed_by::text::xid8, %(since)s::pg_snapshot)
         ORDER BY changed_by LIMIT {MOST_PRODUCTS + 1}
     )
 """
 _SQLITE = (
-    "SELECT CASE WHEN moved_by > ?1 THEN 0 ELSE product_id END, changed_by FROM catalogue_marks"
-    f" WHERE changed_by > ?1 ORDER BY changed_by LIMIT {MOST_PRODUCTS + 1}"
+    "SELECT CASE WHEN moved_by > :since THEN 0 ELSE product_id END, changed_by FROM catalogue_marks"
+    f" WHERE changed_by > :since ORDER BY changed_by LIMIT {MOST_PRODUCTS + 1}"
 )
 _SQLITE_NEWEST = "SELECT coalesce(max(changed_by), 0) FROM catalogue_marks"
 _NOTHING_SEEN = "1:1:"
+_ONE_FILE = "file"
 
 
 class Place(NamedTuple):
-    """Up to where the marks were read. It is good for one connection to one run of the server."""
+    """Up to where the marks were read. It is good for one run of one server."""
 
     server: str
     position: str | int
@@ -57,27 +59,25 @@ class Changes:
 def read_changes(database: Database, since: Place | None) -> Changes:
     """What was committed since then, and before this was called, at the least.
 
-    Without a ``since``, and from another server or connection, it is everything.
+    Without a ``since``, and where the server is another one or was out of reach, it is everything.
     """
     read = _read_sqlite if database.is_sqlite else _read_postgresql
-    return read(database, since)
+    return read(database.asking, since)
 
 
-def _read_postgresql(database: Database, since: Place | None) -> Changes:
+def _read_postgresql(asking: Asking, since: Place | None) -> Changes:
     position = since.position if since else _NOTHING_SEEN
-    asked = database.ask(_POSTGRESQL, (position,))
-    ((snapshot, server, products),) = asked.rows
-    return _changes(Place(f"{server} {asked.connection}", snapshot), products, since)
+    ((snapshot, server, products),) = asking.rows(_POSTGRESQL, {"since": position})
+    return _changes(Place(f"{server} {asking.lost}", snapshot), products, since)
 
 
-def _read_sqlite(database: Database, since: Place | None) -> Changes:
-    asked = database.ask(_SQLITE, (since.position if since else 0,))
-    server, products = str(asked.connection), [product_id for product_id, _mark in asked.rows]
-    if since is not None and since.server == server and len(products) <= MOST_PRODUCTS:
-        position = asked.rows[-1][1] if asked.rows else since.position
-        return _changes(Place(server, position), products, since)
-    ((newest,),) = database.ask(_SQLITE_NEWEST, ()).rows
-    return Changes(Place(server, newest), everything=True)
+def _read_sqlite(asking: Asking, since: Place | None) -> Changes:
+    rows = asking.rows(_SQLITE, {"since": since.position if since else 0})
+    products = [product_id for product_id, _mark in rows]
+    if since is not None and len(rows) <= MOST_PRODUCTS:
+        return _changes(Place(_ONE_FILE, rows[-1][1] if rows else since.position), products, since)
+    ((newest,),) = asking.rows(_SQLITE_NEWEST, {})
+    return Changes(Place(_ONE_FILE, newest), everything=True)
 
 
 def _changes(place: Place, products: Sequence[int], since: Place | None) -> Changes:

@@ -5,11 +5,13 @@ from app.web.office import (  # noqa: F401 - views register themselves
     payments,
     product_pictures,
     products,
+    reconciliation,
     spreadsheets,
     stock,
     tasks,
     today,
     users,
+    webhooks,
 )
 from app.web.office.blueprint import office
 

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from app.models import (
     Account,
+    DeliveryState,
+    DisabledReason,
     LedgerEventKind,
     MovementKind,
     OrderStatus,
@@ -16,6 +18,7 @@ from app.models import (
 )
 from app.policies import Role
 from app.services.adjust_stock import StockReason
+from app.services.webhooks.event_types import TEST, EventType
 from app.web.language import mark
 
 
@@ -173,4 +176,37 @@ PRIORITY_WORDS: dict[str, str] = {
     TaskPriority.LOW: mark("Low"),
     TaskPriority.NORMAL: mark("Normal"),
     TaskPriority.HIGH: mark("High"),
+}
+
+DELIVERY_WORDS: dict[str, Word] = {
+    DeliveryState.PENDING: Word(mark("Waiting"), "wait"),
+    DeliveryState.DELIVERED: Word(mark("Arrived"), "good"),
+    DeliveryState.FAILED: Word(mark("Given up"), "bad"),
+    DeliveryState.CANCELLED: Word(mark("Cancelled"), "plain"),
+}
+
+DISABLED_WORDS: dict[str, str] = {
+    DisabledReason.BY_ADMIN: mark("An admin disabled it."),
+    DisabledReason.GONE: mark("It answered that it wants no more (410)."),
+    DisabledReason.FAILING: mark("Nothing arrived there for three days."),
+}
+
+EVENT_WORDS: dict[str, str] = {
+    EventType.ORDER_PLACED: mark("An order is placed"),
+    EventType.ORDER_PAID: mark("An order is paid"),
+    EventType.ORDER_SHIPPED: mark("An order is sent"),
+    EventType.ORDER_DELIVERED: mark("An order is delivered"),
+    EventType.ORDER_CANCELLED: mark("An order is cancelled"),
+    EventType.ORDER_EXPIRED: mark("An order expires"),
+    EventType.ORDER_REFUNDED: mark("An order is paid back"),
+    EventType.PAYMENT_PENDING: mark("A phone is asked to pay"),
+    EventType.PAYMENT_SUCCEEDED: mark("A payment comes"),
+    EventType.PAYMENT_RECEIPT_ADDED: mark("A payment gets its receipt"),
+    EventType.PAYMENT_FAILED: mark("A payment fails"),
+    EventType.PAYMENT_CANCELLED: mark("The payer refuses"),
+    EventType.PAYMENT_UNKNOWN: mark("Nobody knows of a payment"),
+    EventType.PAYMENT_REFUNDED: mark("A payment is paid back"),
+    EventType.MONEY_UNMATCHED: mark("Money comes without an order"),
+    EventType.TASK_FILED: mark("The shop files a task"),
+    TEST: mark("A test"),
 }
