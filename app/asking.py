@@ -7,7 +7,7 @@ around one statement means three further words to the server. What is read most 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Dialect, Engine, Select
+from sqlalchemy import ColumnElement, Dialect, Engine, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -89,6 +89,21 @@ class Asking:
 
 Reader = Session | Asking
 """Who answers a Prepared: a session, which sees what its own transaction has changed, or not."""
+
+
+def dialect_of(reader: Reader) -> Dialect:
+    return reader.dialect if isinstance(reader, Asking) else reader.get_bind().dialect
+
+
+def is_sqlite(reader: Reader) -> bool:
+    return dialect_of(reader).name == "sqlite"
+
+
+def from_driver(reader: Reader, column: ColumnElement[Any], value: Any) -> Any:
+    """A column's value out of the row of a Prepared, as Python knows it."""
+    dialect = dialect_of(reader)
+    process = column.type.dialect_impl(dialect).result_processor(dialect, None)
+    return value if process is None else process(value)
 
 
 class Prepared:

@@ -11,6 +11,18 @@ from bench.shop import Shop, Shops
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """What is sent to whom, over and over."""
+
+    shop: Shop
+    requests: Sequence[Request]
+
+    @classmethod
+    def of(cls, shop: Shop, *requests: Request) -> "Side":
+        return cls(shop, requests)
+
+
+@dataclass(frozen=True, slots=True)
 class Duel:
     """Two sides of one work. ``ratio`` is the median of ours by theirs, round by round."""
 
@@ -38,20 +50,16 @@ class Bench:
         """A shop that runs; see Shops.open."""
         return self._shops.open(kind, products, **settings)
 
-    def duel(
-        self,
-        shop: Shop,
-        ours: Request | Sequence[Request],
-        ceiling: Request | Sequence[Request],
-    ) -> Duel:
+    def duel(self, ours: Side, ceiling: Side, connections: int | None = None) -> Duel:
         """Load both sides in turns, each round in another order. Raises for failed answers."""
-        sides = [_several(ours), _several(ceiling)]
-        for requests in sides:
-            self._drive(shop, requests, 1)  # connections, statements and caches are made
+        sides = (ours, ceiling)
+        count = connections or self.options.connections
+        for side in sides:
+            self._drive(side, 1, count)  # connections, statements and caches are made
         rounds: list[tuple[Load, Load]] = []
         for number in range(self.options.rounds):
             order = (0, 1) if number % 2 else (1, 0)
-            loads = {place: self._drive(shop, sides[place], self.options.seconds) for place in order}
+            loads = {at: self._drive(sides[at], self.options.seconds, count) for at in order}
             rounds.append((loads[0], loads[1]))
         return Duel(
             ratio=median(one.rate / other.rate for one, other in rounds),
@@ -59,16 +67,13 @@ class Bench:
             ceiling=_middle([other for _, other in rounds]),
         )
 
-    def _drive(self, shop: Shop, requests: Sequence[Request], seconds: float) -> Load:
-        load = drive(shop.port, requests, seconds, self.options.connections)
+    def _drive(self, side: Side, seconds: float, connections: int) -> Load:
+        load = drive(side.shop.port, side.requests, seconds, connections)
         if load.failed:
-            raise RuntimeError(f"{requests[0].path} failed {load.failed} times:\n{shop.program.tail()}")
+            path, told = side.requests[0].path, side.shop.program.tail()
+            raise RuntimeError(f"{path} failed {load.failed} times:\n{told}")
         self.client_share = max(self.client_share, load.client_share)
         return load
-
-
-def _several(requests: Request | Sequence[Request]) -> Sequence[Request]:
-    return [requests] if isinstance(requests, Request) else requests
 
 
 def _middle(loads: Sequence[Load]) -> Load:

@@ -12,7 +12,7 @@ from app.controllers.catalogue_cache import kept_while_true, shows
 from app.controllers.entity_tags import version_tag, versions_expected
 from app.controllers.idempotency import Answer, run_once
 from app.controllers.paging import page_response
-from app.db import reading, transaction
+from app.db import current_database, transaction
 from app.models import Product
 from app.policies import Role
 from app.schemas.base import page_of
@@ -28,7 +28,7 @@ from app.security import current_actor, public, require_role
 from app.services.change_product import ProductChange, change_product
 from app.services.create_product import NewProduct, create_product
 from app.services.delete_product import delete_product
-from app.services.list_products import list_product_rows
+from app.services.list_products import list_products
 from app.services.product_rows import find_product_row
 from app.utils.json_provider import json_response
 
@@ -56,8 +56,7 @@ def _route(rule: str, *methods: str) -> Callable[[View], View]:
 @items.response(200, page_of(ProductSchema))
 def list_items(wanted: WantedProducts) -> Response:
     """What is for sale, a page at a time, newest first unless `sort` says otherwise."""
-    with reading() as session:
-        page = list_product_rows(session, wanted.filter, wanted.page)
+    page = list_products(current_database().asking, wanted.filter, wanted.page)
     shown = frozenset(row.id for row in page.rows)
     answer = page_response(page, products_on_wire)
     return shows(answer, shown, follows_stock=wanted.filter.in_stock is not None)
@@ -69,8 +68,7 @@ def list_items(wanted: WantedProducts) -> Response:
 @items.response(200, ProductSchema)
 def show_item(item_id: int) -> Response:
     """One product."""
-    with reading() as session:
-        product = find_product_row(session, item_id)
+    product = find_product_row(current_database().asking, item_id)
     answer = json_response(product_on_wire(product))
     answer.set_etag(version_tag(product.id, product.version))
     return shows(answer, frozenset({item_id}))

@@ -9,7 +9,6 @@ from typing import Any
 
 from app.models.item import average_rating
 from app.services.product_rows import ProductRow
-from app.utils.clock import rfc3339
 from app.utils.money import CURRENCY, cents_to_wire
 
 
@@ -19,19 +18,21 @@ def products_on_wire(rows: Sequence[ProductRow]) -> list[dict[str, Any]]:
 
 def product_on_wire(row: ProductRow) -> dict[str, Any]:
     """What ``ProductSchema().dump`` makes of the product."""
+    product_id, name, price_cents, description, available, category, image_url = row[:7]
+    rating_sum, rating_count, seller_id, sku, created_at, updated_at, _version = row[7:]
     return {
-        "id": row.id,
-        "name": row.name,
-        "price": cents_to_wire(row.price_cents),
+        "id": product_id,
+        "name": name,
+        "price": cents_to_wire(price_cents),
         "currency": CURRENCY,
-        "description": row.description,
-        "stock": row.available,
-        "category": row.category,
-        "image_url": row.image_url,
-        "rating_average": average_rating(row.rating_sum, row.rating_count),
-        "rating_count": row.rating_count,
-        "seller_id": row.seller_id,
-        "sku": row.sku,
-        "created_at": rfc3339(row.created_at),
-        "updated_at": rfc3339(row.updated_at),
+        "description": description,
+        "stock": available,
+        "category": category,
+        "image_url": image_url,
+        "rating_average": average_rating(rating_sum, rating_count) if rating_count else None,
+        "rating_count": rating_count,
+        "seller_id": seller_id,
+        "sku": sku,
+        "created_at": created_at,
+        "updated_at": updated_at,
     }

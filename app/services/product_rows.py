@@ -3,18 +3,28 @@
 No objects of the mapper are made, and nothing is loaded that is not shown.
 """
 
-from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import BigInteger, ColumnElement, FromClause, String, bindparam, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
+from app.asking import Prepared, Reader
 from app.models import Category, Product
+from app.models.item import average_rating
 from app.services.find_product import BIGGEST_ID, no_such_product
+
+SHOWN = (
+    *("id", "name", "price_cents", "description", "on_hand", "reserved", "category_id"),
+    *("image_url", "rating_sum", "rating_count", "seller_id", "sku"),
+    *("created_at", "updated_at", "version"),
+)
+"""The columns of a product that a ProductRow is made of."""
 
 
 class ProductRow(NamedTuple):
-    """A product at one moment. ``category`` is its slug."""
+    """A product at one moment. ``category`` is a slug, moments are text as RFC 3339 has it."""
 
     id: int
     name: str
@@ -27,41 +37,70 @@ class ProductRow(NamedTuple):
     rating_count: int
     seller_id: int
     sku: str | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: str
+    updated_at: str
     version: int
 
+    @property
+    def rating_average(self) -> float | None:
+        return average_rating(self.rating_sum, self.rating_count)
 
-def rows_for_sale() -> Select[*tuple[Any, ...]]:
-    """A ProductRow's columns, of every product that is not deleted."""
-    return (
-        select(
-            Product.id,
-            Product.name,
-            Product.price_cents,
-            Product.description,
-            Product.on_hand - Product.reserved,
-            Category.slug,
-            Product.image_url,
-            Product.rating_sum,
-            Product.rating_count,
-            Product.seller_id,
-            Product.sku,
-            Product.created_at,
-            Product.updated_at,
-            Product.version,
-        )
-        .select_from(Product)
-        .outerjoin(Category, Category.id == Product.category_id)
-        .where(Product.deleted_at.is_(None))
+
+class _Rfc3339(FunctionElement[str]):
+    """``2026-11-22T09:30:00Z`` of a moment, as app/utils/clock.py writes it."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(_Rfc3339, "postgresql")
+def _in_postgresql(element: _Rfc3339, compiler: SQLCompiler, **options: Any) -> str:
+    moment = compiler.process(element.clauses, **options)
+    return f"to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+
+
+@compiles(_Rfc3339, "sqlite")
+def _in_sqlite(element: _Rfc3339, compiler: SQLCompiler, **options: Any) -> str:
+    moment = compiler.process(element.clauses, **options)
+    return f"substr({moment}, 1, 10) || 'T' || substr({moment}, 12, 8) || 'Z'"
+
+
+def shown_columns(table: FromClause, slug: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """A ProductRow's columns, of a table that holds what SHOWN names."""
+    return [
+        table.c.id,
+        table.c.name,
+        table.c.price_cents,
+        table.c.description,
+        (table.c.on_hand - table.c.reserved).label("available"),
+        slug.label("category"),
+        table.c.image_url,
+        table.c.rating_sum,
+        table.c.rating_count,
+        table.c.seller_id,
+        table.c.sku,
+        _Rfc3339(table.c.created_at).label("created"),
+        _Rfc3339(table.c.updated_at).label("updated"),
+        table.c.version,
+    ]
+
+
+_PRODUCTS, _CATEGORIES = Product.__table__, Category.__table__
+_ONE = Prepared(
+    select(*shown_columns(_PRODUCTS, _CATEGORIES.c.slug))
+    .select_from(_PRODUCTS.outerjoin(_CATEGORIES, _CATEGORIES.c.id == _PRODUCTS.c.category_id))
+    .where(
+        _PRODUCTS.c.deleted_at.is_(None),
+        _PRODUCTS.c.id == bindparam("product_id", type_=BigInteger),
     )
+)
 
 
-def find_product_row(session: Session, product_id: int) -> ProductRow:
+def find_product_row(reader: Reader, product_id: int) -> ProductRow:
     """Raises NotFound."""
     if product_id > BIGGEST_ID:
         raise no_such_product()
-    row = session.execute(rows_for_sale().where(Product.id == product_id)).one_or_none()
-    if row is None:
+    rows = _ONE.rows(reader, product_id=product_id)
+    if not rows:
         raise no_such_product()
-    return ProductRow(*row)
+    return ProductRow(*rows[0])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bench.load import Request
-from bench.run import Bench, Duel
+from bench.run import Bench, Duel, Side
 from bench.shop import Shop
 from bench.table import Line, at_least
 
@@ -23,18 +23,19 @@ def measure(bench: Bench) -> Iterator[Line]:
 def _measure_warm(bench: Bench, shop: Shop) -> Iterator[Line]:
     goal = _WARM[shop.kind]
     for what, path in (("first page", _PAGE), ("one product", _PRODUCT)):
-        plain, constant = Request(path), Request(f"/bench/constant{path}")
-        duel = bench.duel(shop, plain, constant)
+        constant = Side.of(shop, Request(f"/bench/constant{path}"))
+        duel = bench.duel(Side.of(shop, Request(path)), constant)
         yield _line(f"{what}, {shop.kind}", duel, "a constant", goal)
         known = Request(path, headers={"If-None-Match": _tag(shop, path)})
-        duel = bench.duel(shop, known, constant)
+        duel = bench.duel(Side.of(shop, known), constant)
         yield _line(f"{what}, unchanged (304), {shop.kind}", duel, "a constant", goal)
 
 
 def _measure_cold(bench: Bench, shop: Shop) -> Iterator[Line]:
     """Nothing is kept, as if somebody wrote to the catalogue before each request."""
     for what, path in (("first page", "/items"), ("one product", "/items/9876")):
-        duel = bench.duel(shop, Request(f"/api{path}"), Request(f"/bench/driver{path}"))
+        driver = Side.of(shop, Request(f"/bench/driver{path}"))
+        duel = bench.duel(Side.of(shop, Request(f"/api{path}")), driver)
         yield _line(f"{what}, just changed, {shop.kind}", duel, "the driver", _COLD)
 
 
