@@ -1,6 +1,5 @@
 """The catalogue, filtered, sorted, a page at a time."""
 
-import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -20,7 +19,7 @@ from app.services.product_pages import (
     priced_statement,
     sort_keys,
 )
-from app.services.product_rows import ProductRow
+from app.services.product_rows import ProductRow, id_list
 from app.utils.slug import slugify
 
 
@@ -70,7 +69,7 @@ def list_products(reader: Reader, wanted: ProductFilter, page: PageRequest) -> P
     if located is None:
         return Page([], None, total)
     shape = replace(located, is_after=page.cursor is not None)
-    statement = page_statement(shape, is_sqlite=is_sqlite(reader))
+    statement = page_statement(shape, in_sqlite=is_sqlite(reader))
     found = statement.rows(reader, **values, row_limit=page.limit + 1)
     rows = [ProductRow(*row[: -len(keys)]) for row in found[: page.limit]]
     next_cursor = None
@@ -89,7 +88,7 @@ def count_products(reader: Reader, wanted: ProductFilter) -> int:
     located = _locate(reader, wanted, shape, values)
     if located is None:
         return 0
-    statement = count_statement(replace(located, few_priced=False), is_sqlite=is_sqlite(reader))
+    statement = count_statement(replace(located, few_priced=False), in_sqlite=is_sqlite(reader))
     ((total,),) = statement.rows(reader, **values)
     return int(total)
 
@@ -123,7 +122,7 @@ def _locate(
 ) -> Shape | None:
     """The shape as the database stands now; None where no category is meant.
 
-    Ids of categories are put to the values.
+    The ids of categories are put to the values.
     """
     if wanted.category is not None:
         within = _WITHIN.rows(reader, wanted=wanted.category, slug=slugify(wanted.category))
@@ -131,9 +130,8 @@ def _locate(
         if not ids:
             return None
         shape = replace(shape, categories=len(ids))
-        values["categories"] = ids
+        values["ids"] = id_list(reader, ids)
         if is_sqlite(reader):
-            values["categories"] = json.dumps(ids)
             values |= {f"category_{place}": one for place, one in enumerate(ids[:MOST_WALKED])}
     if shape.sort != "price" and (shape.has_lowest or shape.has_highest):
         prices = {name: values[name] for name in ("lowest", "highest") if name in values}

@@ -36,7 +36,7 @@ from sqlalchemy import (
 from app.asking import Prepared
 from app.models import Category, Product
 from app.services.pages import SortKey, after, ordering
-from app.services.product_rows import SHOWN, shown_columns
+from app.services.product_rows import SHOWN, is_one_of, shown_columns
 
 FEW_PRICED = 2_000
 """So many products are sorted as quickly as an index is walked to find a page of them."""
@@ -77,14 +77,14 @@ def sort_keys(table: FromClause, shape: Shape) -> list[SortKey]:
 
 
 @cache
-def page_statement(shape: Shape, *, is_sqlite: bool) -> Prepared:
+def page_statement(shape: Shape, *, in_sqlite: bool) -> Prepared:
     """Rows of what SHOWN names, then both sort keys; ``row_limit`` of them."""
     table = _few_priced(shape) if shape.few_priced else _PRODUCTS
     walks_categories = 0 < (shape.categories or 0) <= MOST_WALKED
     if shape.few_priced or shape.has_seller or not walks_categories:
-        further = _in_categories(table, shape, is_sqlite=is_sqlite)
+        further = _in_categories(table, shape, in_sqlite=in_sqlite)
         found: FromClause = _walk(table, shape, further).subquery("found")
-    elif is_sqlite:
+    elif in_sqlite:
         found = _side_by_side(shape)
     else:
         found = _laterally(shape)
@@ -99,9 +99,9 @@ def page_statement(shape: Shape, *, is_sqlite: bool) -> Prepared:
 
 
 @cache
-def count_statement(shape: Shape, *, is_sqlite: bool) -> Prepared:
+def count_statement(shape: Shape, *, in_sqlite: bool) -> Prepared:
     """How many there are on all pages together."""
-    conditions = [*_conditions(_PRODUCTS, shape), *_in_categories(_PRODUCTS, shape, is_sqlite=is_sqlite)]
+    conditions = [*_conditions(_PRODUCTS, shape), *_in_categories(_PRODUCTS, shape, in_sqlite=in_sqlite)]
     return Prepared(select(func.count()).select_from(_PRODUCTS).where(*conditions))
 
 
@@ -160,20 +160,16 @@ def _few_priced(shape: Shape) -> FromClause:
 
 
 def _category_array() -> ColumnElement[Any]:
-    return bindparam("categories", type_=ARRAY(BigInteger))
+    return bindparam("ids", type_=ARRAY(BigInteger))
 
 
 def _in_categories(
-    table: FromClause, shape: Shape, *, is_sqlite: bool
+    table: FromClause, shape: Shape, *, in_sqlite: bool
 ) -> list[ColumnElement[bool]]:
     """With a 0 added, so that the index of categories is not walked."""
     if shape.categories is None:
         return []
-    category = table.c.category_id + literal(0, BigInteger)
-    if is_sqlite:
-        listed = func.json_each(bindparam("categories", type_=String)).table_valued("value")
-        return [category.in_(select(listed.c.value))]
-    return [category == func.any(_category_array())]
+    return [is_one_of(table.c.category_id + literal(0, BigInteger), in_sqlite=in_sqlite)]
 
 
 def _conditions(table: FromClause, shape: Shape) -> list[ColumnElement[bool]]:

@@ -3,14 +3,26 @@
 No objects of the mapper are made, and nothing is loaded that is not shown.
 """
 
+import json
+from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, String, bindparam, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    String,
+    bindparam,
+    func,
+    select,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from app.asking import Prepared, Reader
+from app.asking import Prepared, Reader, is_sqlite
 from app.models import Category, Product
 from app.models.item import average_rating
 from app.services.find_product import BIGGEST_ID, no_such_product
@@ -86,14 +98,29 @@ def shown_columns(table: FromClause, slug: ColumnElement[Any]) -> list[ColumnEle
 
 
 _PRODUCTS, _CATEGORIES = Product.__table__, Category.__table__
-_ONE = Prepared(
+_FOR_SALE = (
     select(*shown_columns(_PRODUCTS, _CATEGORIES.c.slug))
     .select_from(_PRODUCTS.outerjoin(_CATEGORIES, _CATEGORIES.c.id == _PRODUCTS.c.category_id))
-    .where(
-        _PRODUCTS.c.deleted_at.is_(None),
-        _PRODUCTS.c.id == bindparam("product_id", type_=BigInteger),
-    )
+    .where(_PRODUCTS.c.deleted_at.is_(None))
 )
+_ONE = Prepared(_FOR_SALE.where(_PRODUCTS.c.id == bindparam("product_id", type_=BigInteger)))
+
+
+@cache
+def _several(*, in_sqlite: bool) -> Prepared:
+    return Prepared(_FOR_SALE.where(is_one_of(_PRODUCTS.c.id, in_sqlite=in_sqlite)))
+
+
+def is_one_of(column: ColumnElement[Any], *, in_sqlite: bool) -> ColumnElement[bool]:
+    """A condition that takes ``ids`` as one value, made by id_list(), however many they are."""
+    if in_sqlite:
+        listed = func.json_each(bindparam("ids", type_=String)).table_valued("value")
+        return column.in_(select(listed.c.value))
+    return column == func.any(bindparam("ids", type_=ARRAY(BigInteger)))
+
+
+def id_list(reader: Reader, ids: Sequence[int]) -> list[int] | str:
+    return json.dumps(list(ids)) if is_sqlite(reader) else list(ids)
 
 
 def find_product_row(reader: Reader, product_id: int) -> ProductRow:
@@ -104,3 +131,12 @@ def find_product_row(reader: Reader, product_id: int) -> ProductRow:
     if not rows:
         raise no_such_product()
     return ProductRow(*rows[0])
+
+
+def find_product_rows(reader: Reader, ids: Sequence[int]) -> list[ProductRow]:
+    """Those of these products that are for sale, in the order of the ids."""
+    if not ids:
+        return []
+    statement = _several(in_sqlite=is_sqlite(reader))
+    rows = {row[0]: ProductRow(*row) for row in statement.rows(reader, ids=id_list(reader, ids))}
+    return [rows[product_id] for product_id in ids if product_id in rows]

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response
 
-from app.models import Product
+from app.services.product_rows import ProductRow
 from app.web.pages import Pages, next_address, page, wants_fragment
 
 CARDS = 24
@@ -16,7 +16,7 @@ storefront = Pages("storefront", __name__)
 
 def shelf(
     template: str,
-    products: Sequence[Product],
+    products: Sequence[ProductRow],
     next_cursor: str | None,
     status: int = 200,
     **context: Any,

@@ -3,11 +3,11 @@
 from flask import Response, request
 
 from app.db import reading
-from app.models import Product
 from app.services.categories import read_category_tree
 from app.services.category_paths import path_to_category
 from app.services.list_products import ProductFilter, list_products
 from app.services.pages import Page
+from app.services.product_rows import ProductRow
 from app.web.pages import asked_page
 from app.web.storefront.blueprint import CARDS, shelf, storefront
 from app.web.storefront.filters import NARROWING, SORTS, narrowed, read_filters
@@ -37,7 +37,7 @@ def show_category(slug: str) -> Response:
     filters = read_filters((*NARROWING, "sort"))
     with reading() as session:
         path = path_to_category(read_category_tree(session), slug)
-        found: Page[Product] = Page([], next_cursor=None)
+        found: Page[ProductRow] = Page([], next_cursor=None)
         if filters.wanted is not None:
             wanted = ProductFilter(category=slug, **filters.wanted)
             found = list_products(session, wanted, asked_page(CARDS))
