@@ -1,12 +1,13 @@
 """The catalogue's products. Items and products are two names of one thing, with the same views."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from flask import Response, jsonify, request
 from sqlalchemy.orm import Session
 
-from app.context import now
+from app.context import current_catalogue, now
 from app.controllers.blueprint import Blueprint
 from app.controllers.catalogue_cache import kept_while_true, shows
 from app.controllers.entity_tags import version_tag, versions_expected
@@ -28,7 +29,13 @@ from app.security import current_actor, public, require_role
 from app.services.change_product import ProductChange, change_product
 from app.services.create_product import NewProduct, create_product
 from app.services.delete_product import delete_product
-from app.services.list_products import list_products
+from app.services.kept_catalogue import Kept
+from app.services.list_products import (
+    ProductFilter,
+    ProductSort,
+    count_products,
+    list_products,
+)
 from app.services.product_rows import find_product_row
 from app.utils.json_provider import json_response
 
@@ -36,6 +43,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 items = Blueprint("items", __name__, description="The catalogue; /products is another name for it.")
 _schema = ProductSchema()
+_TOTAL_BYTES = 200
 
 
 def _route(rule: str, *methods: str) -> Callable[[View], View]:
@@ -56,7 +64,11 @@ def _route(rule: str, *methods: str) -> Callable[[View], View]:
 @items.response(200, page_of(ProductSchema))
 def list_items(wanted: WantedProducts) -> Response:
     """What is for sale, a page at a time, newest first unless `sort` says otherwise."""
-    page = list_products(current_database().asking, wanted.filter, wanted.page)
+    total = _total(wanted.filter) if wanted.page.include_total else None
+    found = list_products(
+        current_database().asking, wanted.filter, replace(wanted.page, include_total=False)
+    )
+    page = replace(found, total=total)
     shown = frozenset(row.id for row in page.rows)
     answer = page_response(page, products_on_wire)
     return shows(answer, shown, follows_stock=wanted.filter.in_stock is not None)
@@ -121,6 +133,18 @@ def remove_item(item_id: int) -> None:
             now(),
             expected_versions=versions_expected(item_id),
         )
+
+
+def _total(wanted: ProductFilter) -> int:
+    """Counted anew when products have come, gone or moved, and not for each page or sale."""
+
+    def count() -> Kept:
+        total = count_products(current_database().asking, wanted)
+        return Kept(total, _TOTAL_BYTES, follows_stock=wanted.in_stock is not None)
+
+    in_any_order = replace(wanted, sort=ProductSort.CREATED_AT_DESCENDING)
+    total: int = current_catalogue().get(("total", in_any_order), count).content
+    return total
 
 
 def _answer(product: Product) -> Response:

@@ -101,7 +101,9 @@ def page_statement(shape: Shape, *, in_sqlite: bool) -> Prepared:
 @cache
 def count_statement(shape: Shape, *, in_sqlite: bool) -> Prepared:
     """How many there are on all pages together."""
-    conditions = [*_conditions(_PRODUCTS, shape), *_in_categories(_PRODUCTS, shape, in_sqlite=in_sqlite)]
+    conditions = _conditions(_PRODUCTS, shape)
+    if shape.categories is not None:
+        conditions.append(is_one_of(_PRODUCTS.c.category_id, in_sqlite=in_sqlite))
     return Prepared(select(func.count()).select_from(_PRODUCTS).where(*conditions))
 
 
