@@ -16,9 +16,10 @@ _OF_THE_SERVER = {
 _kept: dict[str, tuple[bytes, int, str, Headers]] = {}
 
 
+@constant.get("/constant/")
 @constant.get("/constant/<path:address>")
 @public
-def same_bytes(address: str) -> Response:
+def same_bytes(address: str = "") -> Response:
     """Asked once of the view itself, by a request of this process's own."""
     key = f"/{address}?{request.query_string.decode()}"
     kept = _kept.get(key)
@@ -40,6 +41,6 @@ def _ask(address: str) -> tuple[bytes, int, str, Headers]:
     kept = Headers(
         (name, value)
         for name, value in answer.headers.items()
-        if name.lower() not in {*_OF_THE_SERVER, "content-type"}
+        if name.lower() not in {*_OF_THE_SERVER, "content-type", "set-cookie"}
     )
     return answer.get_data(), answer.status_code, answer.mimetype, kept

@@ -47,7 +47,7 @@ def search_page() -> Response:
         )
         with reading() as session:
             found = search_products(session, ask)
-    return shelf(
+    sheet = shelf(
         "storefront/search.html",
         [product for product, _score in found.rows],
         found.next_cursor,
@@ -59,6 +59,9 @@ def search_page() -> Response:
         filters=filters,
         narrowed=narrowed,
     )
+    response = page(sheet.template, sheet.status, **sheet.context)
+    response.vary.add("HX-Request")
+    return response
 
 
 @storefront.get("/search/suggest")
