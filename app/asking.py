@@ -7,9 +7,10 @@ around one statement means three further words to the server. What is read most 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Dialect, Engine, Select
+from sqlalchemy import Dialect, Engine, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
 
 Row = tuple[Any, ...]
 
@@ -99,10 +100,10 @@ def is_sqlite(reader: Reader) -> bool:
     return dialect_of(reader).name == "sqlite"
 
 
-def from_driver(reader: Reader, column: ColumnElement[Any], value: Any) -> Any:
-    """A column's value out of the row of a Prepared, as Python knows it."""
+def from_driver(reader: Reader, kind: TypeEngine[Any], value: Any) -> Any:
+    """The value of a column of this kind, out of the row of a Prepared, as Python knows it."""
     dialect = dialect_of(reader)
-    process = column.type.dialect_impl(dialect).result_processor(dialect, None)
+    process = kind.dialect_impl(dialect).result_processor(dialect, None)
     return value if process is None else process(value)
 
 
@@ -136,7 +137,8 @@ class Prepared:
 class _Compiled:
     def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect) -> None:
         # SQLite's driver takes names as well, so that there is one way to hand over values.
-        named = dialect if dialect.name != "sqlite" else type(dialect)(paramstyle="named")
+        kind: type[Any] = type(dialect)
+        named = dialect if dialect.name != "sqlite" else kind(paramstyle="named")
         compiled = statement.compile(dialect=named)
         self.text = str(compiled)
         self._known = dict(compiled.params)

@@ -81,6 +81,11 @@ def may_pay_for(actor: Actor, order: Order) -> bool:
     return order.user_id == actor.user_id
 
 
+def orders_whose_money_is_shown(actor: Actor) -> ColumnElement[bool]:
+    """A condition on Order: what its buyer says of their money is theirs, and for admins."""
+    return true() if actor.is_admin else own_orders(actor)
+
+
 def cancellable_orders(actor: Actor) -> ColumnElement[bool]:
     return true() if actor.is_admin else Order.user_id == actor.user_id
 

@@ -67,7 +67,12 @@ def current_revision(database: Database) -> str | None:
 
 
 def head_revision() -> str | None:
-    return ScriptDirectory(str(FOLDER)).get_current_head()
+    return _scripts().get_current_head()
+
+
+def is_known(revision: str) -> bool:
+    """Whether this code has the migration; a newer code's database is at one that it has not."""
+    return any(script.revision == revision for script in _scripts().walk_revisions())
 
 
 def is_current(database: Database) -> bool:
@@ -87,9 +92,16 @@ def differences(database: Database) -> list[str]:
 def _blind_to_expressions() -> Iterator[None]:
     """An index of an expression cannot be read back from SQLite, and each try is told of."""
     with warnings.catch_warnings():
-        for said in ("Skipped unsupported reflection of", "autogenerate skipping metadata-specified"):
+        for said in (
+            "Skipped unsupported reflection of",
+            "autogenerate skipping metadata-specified",
+        ):
             warnings.filterwarnings("ignore", f"{said} expression-based index")
         yield
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(FOLDER))
 
 
 def is_in_models(name: str | None, kind: str, _parents: object) -> bool:

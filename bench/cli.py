@@ -53,7 +53,9 @@ _DEFAULTS = Options()
     help="Keep the filled databases in this folder, and take those that are there.",
 )
 @click.option("--write", is_flag=True, help="Put the table into docs/performance.md.")
-def main(works: tuple[str, ...], database: str, *, write: bool, **chosen: int | Path | None) -> None:
+def main(
+    works: tuple[str, ...], database: str, *, write: bool, **chosen: int | Path | None
+) -> None:
     """Measure the shop's WORKS (all, by itself) beside their ceilings, and print a table.
 
     It starts the real server on databases of its own. Ratios are what counts: both sides are

@@ -112,9 +112,7 @@ def main() -> None:
     client = Client(told["port"], requests, told["connections"], told["first"])
     rate = client.run(told["seconds"])
     step = len(client.times) // _MOST_TIMES + 1
-    json.dump(
-        {"rate": rate, "failed": client.failed, "times_ms": client.times[::step]}, sys.stdout
-    )
+    json.dump({"rate": rate, "failed": client.failed, "times_ms": client.times[::step]}, sys.stdout)
 
 
 if __name__ == "__main__":

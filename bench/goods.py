@@ -8,16 +8,16 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-KINDS = (
+KINDS = (  # noqa: SIM905 - a list of words reads better
     "headphones shoe boots kettle lamp phone charger basket shuka tea coffee flour soap blender"
     " radio jacket shirt dress handbag watch"
 ).split()
-QUALITIES = (
+QUALITIES = (  # noqa: SIM905 - as above
     "wireless red blue leather cotton large small classic premium handmade organic solar steel"
     " wooden light"
 ).split()
-FILLER = "good quality for everyday use delivered all over kenya".split()
-_SYLLABLES = "ka ri mo ta ne lu shi pa do wa ki bu zo fe nge".split()
+FILLER = "good quality for everyday use delivered all over kenya".split()  # noqa: SIM905 - as above
+_SYLLABLES = "ka ri mo ta ne lu shi pa do wa ki bu zo fe nge".split()  # noqa: SIM905 - as above
 _RARE_WORDS = 20_000
 SELLERS = 50
 TOPS, BELOW_EACH = 8, 5

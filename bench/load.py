@@ -20,7 +20,10 @@ from drill.processes import ROOT
 _GRACE_SECONDS = 60.0
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 _RATE = re.compile(r"Requests/sec:\s*([\d.]+)")
-_PLACES = {"p50_ms": re.compile(r"50%\s+([\d.]+)(\w+)"), "p99_ms": re.compile(r"99%\s+([\d.]+)(\w+)")}
+_PLACES = {
+    "p50_ms": re.compile(r"50%\s+([\d.]+)(\w+)"),
+    "p99_ms": re.compile(r"99%\s+([\d.]+)(\w+)"),
+}
 _BAD = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
 
 
@@ -74,7 +77,9 @@ def client_name() -> str:
 def _by_wrk(
     wrk: str, port: int, request: Request, seconds: float, connections: int
 ) -> dict[str, float | int]:
-    headers = [part for name, value in request.headers.items() for part in ("-H", f"{name}: {value}")]
+    headers = [
+        part for name, value in request.headers.items() for part in ("-H", f"{name}: {value}")
+    ]
     told = subprocess.run(
         [
             *(wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"),

@@ -111,7 +111,11 @@ class Shops:
     def database_url(self, kind: str, products: int) -> str:
         """Of a database that holds so many products; it is filled where there is none yet."""
         name = f"shop_{products}"
-        return self._sqlite_url(name, products) if kind == "sqlite" else self._postgresql_url(name, products)
+        return (
+            self._sqlite_url(name, products)
+            if kind == "sqlite"
+            else self._postgresql_url(name, products)
+        )
 
     def _sqlite_url(self, name: str, products: int) -> str:
         file, begun = self._folder / f"{name}.db", self._folder / f"{name}.begun.db"

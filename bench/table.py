@@ -19,7 +19,7 @@ class Line:
     is_reached: bool
 
     def cells(self) -> tuple[str, ...]:
-        ratio = "–" if self.ratio is None else f"{self.ratio:.2f}"
+        ratio = "-" if self.ratio is None else f"{self.ratio:.2f}"
         goal = self.goal if self.is_reached else f"{self.goal}, missed"
         return (self.work, self.ours, self.ceiling, ratio, goal)
 

@@ -10,10 +10,19 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Self
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
-from app.models import LIVE_STATES, InboxMessage, Order, OrderStatus, Payment
+from app.models import (
+    LIVE_REFUNDS,
+    LIVE_STATES,
+    InboxMessage,
+    Order,
+    OrderStatus,
+    Payment,
+    Refund,
+    RefundKind,
+)
 from app.utils.clock import utc_now
 from drill.books import Comparison, Movement
 from drill.buyer import Buyer, Notes, Steps, World
@@ -87,7 +96,14 @@ class Rehearsal:
         )
         units = dict(market.units)
         crowd = Crowd(threads=options.connections, most_at_once=options.buyers)
-        world = World(options, caller, crowd, market, stage.safaricom, stage.safaricom.fates())
+        world = World(
+            options,
+            caller,
+            crowd,
+            market,
+            stage.safaricom,
+            stage.safaricom.fates(in_a_hurry=options.hurry),
+        )
         fate = Fate(stage, plan_disturbances(options, len(self._plan)), lambda: crowd.begun)
         began = time.time()
         fate.start()
@@ -150,9 +166,10 @@ class Rehearsal:
         """As if the minute were over for which a dead worker keeps a payment to itself."""
         now = utc_now()
         with self._stage.database.transaction() as session:
-            session.execute(
-                update(Payment).where(Payment.leased_until > now).values(leased_until=now)
-            )
+            for table in (Payment, Refund):
+                session.execute(
+                    update(table).where(table.leased_until > now).values(leased_until=now)
+                )
 
     def _ask_simulator(self, notes: Notes, units: dict[int, int]) -> Told:
         safaricom = self._stage.safaricom
@@ -172,21 +189,27 @@ class Rehearsal:
         open_attempt = exists().where(
             Payment.status.in_(LIVE_STATES), Payment.next_check_at.is_not(None)
         )
+        open_refund = exists().where(
+            Refund.state.in_(LIVE_REFUNDS),
+            Refund.kind != RefundKind.BY_HAND,
+            Refund.next_check_at.is_not(None),
+        )
         unread = exists().where(InboxMessage.processed_at.is_(None))
         live = exists().where(Payment.order_id == Order.id, Payment.status.in_(LIVE_STATES))
         overdue = exists().where(
             Order.status == OrderStatus.PENDING, Order.expires_at <= now, ~live
         )
         with self._stage.database.reading() as session:
-            return not session.scalar(select(open_attempt | unread | overdue))
+            return not session.scalar(select(open_attempt | open_refund | unread | overdue))
 
     def _is_explained(self) -> bool:
         """Nothing is wrong, or no look is planned that could still explain it."""
         with self._stage.database.reading() as session:
             if all(check.holds for check in self.examine(session).checks):
                 return True
-            planned = select(func.count()).where(Payment.next_check_at.is_not(None))
-            return not session.scalar(planned)
+            planned = exists().where(Payment.next_check_at.is_not(None))
+            planned_too = exists().where(Refund.next_check_at.is_not(None))
+            return not session.scalar(select(planned | planned_too))
 
     # --- reporting ---
 
@@ -210,8 +233,9 @@ class Rehearsal:
             moved=_sum(one.cents for one in findings.movements if one.cents > 0),
             returned=_sum(-one.cents for one in findings.movements if one.cents < 0),
             booked=_sum(one.cents for _, one in comparison.matched if one.cents > 0),
-            held=_sum(one.cents for one in comparison.held),
-            disputed=_sum(one.cents for one in comparison.disputed),
+            held=_sum(one.cents for one in comparison.held if one.cents > 0),
+            held_back=_sum(-one.cents for one in comparison.held if one.cents < 0),
+            disputed=_sum(abs(one.cents) for one in comparison.disputed),
             owed=findings.owed,
             checks=[*findings.checks, *self._check_drill(notes, crowd, fate)],
             settle_p50_seconds=_quantile(waits, 50),

@@ -46,6 +46,7 @@ class Report:
     returned: Money
     booked: Money
     held: Money
+    held_back: Money
     disputed: Money
     owed: Money
     checks: Sequence[Check]
@@ -99,6 +100,7 @@ class Report:
             "returned": self.returned,
             "booked": self.booked,
             "held": self.held,
+            "held_back": self.held_back,
             "disputed": self.disputed,
             "owed": self.owed,
         }
@@ -114,6 +116,7 @@ class Report:
             _line("of these in the books", str(self.booked)),
             _line("of these with a person", f"{self.held}, each with a task"),
             _line("sent back to payers", str(self.returned)),
+            _line("sent back, with a person", f"{self.held_back}, each with a task"),
             _line("booked, disputed by query", f"{self.disputed}, each with a task"),
             _line("owed back, late or double", f"{self.owed}, each with a task"),
             "",

@@ -35,6 +35,35 @@ def callback_body(
     return json.dumps({"Body": {"stkCallback": callback}}).encode()
 
 
+def notice_body(
+    account: str = "",
+    *,
+    receipt: str = "UKM9000001",
+    amount: str = "1500.00",
+    phone: str = "2547 ***** 001",
+    moment: str = "20261122120030",
+    shortcode: str = "174379",
+    **changes: Any,
+) -> bytes:
+    """The body of a C2B validation or confirmation; ``moment`` is Nairobi's time."""
+    notice = {
+        "TransactionType": "Pay Bill",
+        "TransID": receipt,
+        "TransTime": moment,
+        "TransAmount": amount,
+        "BusinessShortCode": shortcode,
+        "BillRefNumber": account,
+        "InvoiceNumber": "",
+        "OrgAccountBalance": "49197.00",
+        "ThirdPartyTransID": "",
+        "MSISDN": phone,
+        "FirstName": "WANJIKU",
+        "MiddleName": "",
+        "LastName": "",
+    }
+    return json.dumps({**notice, **changes}).encode()
+
+
 def result_body(
     conversation_id: str = "",
     originator_id: str = "",

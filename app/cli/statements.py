@@ -168,7 +168,7 @@ def _show_report(report: Report) -> None:
         name = f" {cover.file_name}" if cover.file_name else ""
         click.echo(f"  covered by {cover.source} {cover.import_id}{name}: {_words(cover.span)}")
     for gap in report.gaps:
-        click.echo(f"  NOT COVERED: {_words(gap)}. Nobody knows what M-Pesa's books say.")
+        click.echo(f"  NOT COVERED: {_words(gap, ':%S')}. Nobody knows what M-Pesa's books say.")
     if report.unreadable:
         click.echo(f"  {report.unreadable} lines of these could not be read: each may be money.")
     for name, side in (("payments", report.payments), ("refunds", report.refunds)):
@@ -215,6 +215,7 @@ def _sum(count: int, cents: int) -> str:
     return f"{count} (KES {cents_to_wire(cents)})" if count else "0"
 
 
-def _words(span: Span) -> str:
+def _words(span: Span, seconds: str = "") -> str:
+    shape = f"%Y-%m-%d %H:%M{seconds}"
     since, until = span.since.astimezone(EAT), span.until.astimezone(EAT)
-    return f"{since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}"
+    return f"{since:{shape}} to {until:{shape}}"

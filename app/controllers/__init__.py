@@ -6,10 +6,12 @@ from flask import Flask
 from app.controllers.answer_controller import answers
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
+from app.controllers.c2b_controller import c2b
 from app.controllers.catalogue_csv_controller import spreadsheets
 from app.controllers.category_controller import categories
 from app.controllers.comment_controller import comments
 from app.controllers.docs_controller import docs
+from app.controllers.exception_controller import exceptions
 from app.controllers.health_controller import health
 from app.controllers.item_controller import items
 from app.controllers.notification_controller import notifications
@@ -32,10 +34,12 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (orders, True),
     (payments, True),
     (reconciliation, False),
+    (c2b, False),
     (refunds, True),
     (answers, False),
     (pictures, True),
     (comments, False),
+    (exceptions, False),
     (tasks, False),
     (searching, False),
     (notifications, False),

@@ -10,7 +10,6 @@ from flask import Response, request
 from app.services.pages import Page
 from app.utils.json_provider import json_response
 
-
 Dumper = Callable[[Sequence[Any]], list[dict[str, Any]]]
 """Makes rows into what stands on the wire."""
 

@@ -5,7 +5,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 import structlog
-from flask import Response, request
+from flask import Response, jsonify, request
 from sqlalchemy.orm import Session
 
 from app.context import current_config, current_work, now
@@ -13,14 +13,16 @@ from app.controllers.blueprint import Blueprint
 from app.controllers.idempotency import Answer, run_in_phases
 from app.controllers.inbox import ACCEPTED, keep_and_answer
 from app.controllers.paging import page_response
+from app.controllers.probes import hear_probe
 from app.db import reading
-from app.errors import AppError, BadGateway, Conflict, NotFound, Unavailable
+from app.errors import AppError, BadGateway, Conflict, NotFound, TooManyRequests, Unavailable
 from app.integrations.mpesa import MpesaPhoneBusy
 from app.jobs.push import push_now
-from app.jobs.rules import payment_rules
+from app.jobs.rules import menu_number, payment_rules
 from app.models import LIVE_STATES, InboxSource
 from app.ports import GatewayError
 from app.schemas.base import page_of
+from app.schemas.order import MenuPaymentSchema
 from app.schemas.payment import (
     CallbackAnswerSchema,
     StkPushSchema,
@@ -31,6 +33,9 @@ from app.schemas.payment import (
 from app.schemas.problem import ProblemSchema
 from app.security import current_actor, public, require_user
 from app.services.inbox import find_payment_by_secret
+from app.services.menu_payment import menu_payment_of
+from app.services.probes import PROBE_ID
+from app.services.read_orders import find_order
 from app.services.read_payments import PaymentView, view_payment, view_payments
 from app.services.request_payment import PaymentRequest, request_payment
 from app.utils.callback_secret import CallbackSecret, split_callback_token
@@ -42,6 +47,9 @@ payments = Blueprint(
 
 log = structlog.get_logger()
 _POLL_SECONDS = 0.25
+_PAYABLE_OTHERWISE = (Conflict, TooManyRequests, BadGateway, Unavailable)
+"""Refusals of a prompt after which the order may still be paid from the M-Pesa menu."""
+
 _waiters = BoundedSemaphore(4)
 """So many requests may wait for a payment at once in a process; the next is answered at once."""
 
@@ -78,7 +86,11 @@ def stk_push(ask: PaymentRequest) -> Response:
         location = f"/api/transactions/{payment_id}"
         return Answer(202, dict(TransactionSchema().dump(view)), location)
 
-    return run_in_phases(begin, push, answer)
+    try:
+        return run_in_phases(begin, push, answer)
+    except _PAYABLE_OTHERWISE as refusal:
+        _add_another_way(refusal, ask.order_id)
+        raise
 
 
 @payments.post("/pay/cb/<string:token>")
@@ -90,8 +102,11 @@ def receive_callback(token: str) -> Response:
     parts = split_callback_token(token)
     if parts is None:
         raise NotFound("There is nothing at this address.")
+    number, secret = parts
+    if number == PROBE_ID and hear_probe(secret):
+        return jsonify(ACCEPTED)
     with reading() as session:
-        payment = find_payment_by_secret(session, *parts)
+        payment = find_payment_by_secret(session, number, secret)
     if payment is None:
         log.warning("callback_with_wrong_secret", remote_addr=request.remote_addr)
         raise NotFound("There is nothing at this address.")
@@ -144,6 +159,15 @@ def get_transaction(query: dict[str, int], transaction_id: int) -> PaymentView:
 def _read(transaction_id: int) -> PaymentView:
     with reading() as session:
         return view_payment(session, current_actor(), transaction_id)
+
+
+def _add_another_way(refusal: AppError, order_id: int) -> None:
+    """Have a refusal say also what to type in the M-Pesa menu, where no prompt is out."""
+    with reading() as session:
+        view = find_order(session, current_actor(), order_id)
+    menu_payment = menu_payment_of(view, menu_number(current_config()), now())
+    if menu_payment is not None:
+        refusal.extra["pay_by_paybill"] = dict(MenuPaymentSchema().dump(menu_payment))
 
 
 def _refusal_for_people(refusal: GatewayError, payment_id: int) -> AppError:

@@ -91,5 +91,5 @@ def _record_error(
             record_request_silence(session, request_id, error.message, now)
         if isinstance(error, MpesaMisconfigured):
             report_refused_settings(session, error.code, error.message, now)
-    log.warning("request_not_acknowledged", request_id=request_id, certain=error.certain)
+    log.info("request_not_acknowledged", request_id=request_id, certain=error.certain)
     return sending

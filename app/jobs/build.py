@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.config import Config
-from app.db import Database
+from app.db import OVERFLOW, Database
 from app.jobs.rules import call_rules
 from app.jobs.work import Work
 from app.ports import Clock, Ports
@@ -30,11 +30,19 @@ def build_work(config: Config, ports: Ports | None = None) -> Work:
 
 def build_database(config: Config) -> Database:
     """One connection for each thread that may want one; SQLite's file gets its folder."""
-    threads = max(config.web_threads, config.worker_threads)
-    database = Database(config.database_url, pool_size=threads + _SPARE_CONNECTIONS)
+    database = Database(config.database_url, pool_size=_pool_size(config))
     if database.is_sqlite and database.url.database:
         Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
     return database
+
+
+def connections_of(config: Config) -> int:
+    """How many connections to PostgreSQL one process may have open at its busiest."""
+    return _pool_size(config) + OVERFLOW
+
+
+def _pool_size(config: Config) -> int:
+    return max(config.web_threads, config.worker_threads) + _SPARE_CONNECTIONS
 
 
 def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> Ports:

@@ -15,6 +15,7 @@ from app.integrations.mpesa import (
     read_queue_timeout,
 )
 from app.jobs import hear_refund
+from app.jobs.check_claim import CLAIM_LISTENER
 from app.jobs.heard import Heard, Listener
 from app.jobs.work import Work
 from app.models import InboxMessage, InboxSource, MpesaRequest, RequestKind
@@ -41,6 +42,7 @@ LISTENERS: Mapping[tuple[RequestKind, Subject], Listener] = {
     (RequestKind.REVERSAL, Subject.REFUND): hear_refund.MONEY_MOVED,
     (RequestKind.PAYOUT, Subject.REFUND): hear_refund.MONEY_MOVED,
     (RequestKind.STATUS, Subject.REFUND): hear_refund.STATE_ASKED,
+    (RequestKind.STATUS, Subject.CLAIM): CLAIM_LISTENER,
 }
 """An answer that has no line here is kept with its request, and moves nothing."""
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.jobs.hear_answer import hear_answer
 from app.jobs.hear_callback import hear_callback
+from app.jobs.hear_confirmation import hear_confirmation
 from app.jobs.heard import Heard
 from app.jobs.work import Work
 from app.models import InboxMessage, InboxSource
@@ -16,6 +17,7 @@ from app.services.inbox import (
     claim_message,
     find_waiting_messages,
     finish_message,
+    note_unstuck,
     report_stuck_message,
 )
 from app.utils.failpoints import failpoint
@@ -25,6 +27,7 @@ log = structlog.get_logger()
 _LISTENERS: Mapping[str, Callable[[Session, Work, InboxMessage], Heard]] = {
     InboxSource.STK_CALLBACK: hear_callback,
     InboxSource.UNSIGNED_CALLBACK: hear_callback,
+    InboxSource.C2B_CONFIRMATION: hear_confirmation,
     InboxSource.API_RESULT: hear_answer,
     InboxSource.QUEUE_TIMEOUT: hear_answer,
 }
@@ -69,6 +72,7 @@ def _process(work: Work, message_id: int) -> Heard | None:
         heard = _LISTENERS[message.source](session, work, message)
         failpoint("in_settlement")
         finish_message(message, heard.outcome, work.now())
+        note_unstuck(session, message, work.now())
     log.info(
         "message_processed", message_id=message_id, source=message.source, outcome=heard.outcome
     )

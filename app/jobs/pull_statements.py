@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from app.config import MpesaEnv
 from app.jobs.take_lines import Reading, take_lines
 from app.jobs.turns import take_turn
 from app.jobs.work import Work
@@ -177,7 +178,8 @@ def _end(work: Work, import_id: int, window: Window) -> None:
                 window.problem = f"{window.tally.unbooked} payments could not be booked"
             elif not window.tally.lines and money_is_known(session, window.span):
                 window.problem = "the list is empty, though payments came"
-                report_empty_list(session, now)
+                simulated = work.config.mpesa_env is MpesaEnv.SIMULATOR
+                report_empty_list(session, now, simulated=simulated)
         if window.problem and _is_out_of_reach(work, window.span):
             report_gap(session, window.span, window.problem, now)
         end_import(session, import_id, window.tally, now, is_complete=window.is_complete)

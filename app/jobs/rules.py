@@ -1,6 +1,7 @@
 """The settings that services go by, in their own terms."""
 
 from app.config import Config, MpesaEnv
+from app.services.menu_payment import MenuNumber
 from app.services.pictures import PictureRules
 from app.services.place_order import OrderRules
 from app.services.refunds import RefundRules
@@ -23,6 +24,14 @@ def payment_rules(config: Config) -> PaymentRules:
         prompts_per_phone_10_minutes=config.prompts_per_phone_10_minutes,
         prompts_per_phone_day=config.prompts_per_phone_day,
         first_check_seconds=config.mpesa_query_schedule_seconds[0],
+    )
+
+
+def menu_number(config: Config) -> MenuNumber:
+    return MenuNumber(
+        number=config.mpesa_c2b_shortcode,
+        is_till=config.customers_pay_to_till,
+        max_amount_shillings=config.mpesa_max_amount_shillings,
     )
 
 

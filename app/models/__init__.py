@@ -3,7 +3,14 @@
 from app.models.base import Base
 from app.models.basket import Basket, BasketLine
 from app.models.comment import Comment
-from app.models.infrastructure import IdempotencyKey, Pace, RateCounter, SharedToken
+from app.models.infrastructure import (
+    DoctorProbe,
+    IdempotencyKey,
+    Pace,
+    RateCounter,
+    SharedToken,
+    WorkerHeartbeat,
+)
 from app.models.item import Category, Product
 from app.models.ledger import Account, LedgerEntry, LedgerEvent, LedgerEventKind
 from app.models.notification import Notification
@@ -32,6 +39,8 @@ from app.models.refund import (
     RequestState,
 )
 from app.models.statement import (
+    IS_UNDECIDED_CLAIM,
+    UNDECIDED_CLAIMS,
     ClaimState,
     LineKind,
     PaymentClaim,
@@ -59,9 +68,11 @@ from app.models.webhook import (
 )
 
 __all__ = [
+    "IS_UNDECIDED_CLAIM",
     "LIVE_REFUNDS",
     "LIVE_STATES",
     "MONEY_TASKS",
+    "UNDECIDED_CLAIMS",
     "Account",
     "Base",
     "Basket",
@@ -72,6 +83,7 @@ __all__ = [
     "Decision",
     "DeliveryState",
     "DisabledReason",
+    "DoctorProbe",
     "IdempotencyKey",
     "InboxMessage",
     "InboxSource",
@@ -123,4 +135,5 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEvent",
+    "WorkerHeartbeat",
 ]

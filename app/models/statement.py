@@ -114,7 +114,10 @@ class ClaimState(StrEnum):
     WITH_A_PERSON = "with_a_person"
 
 
-_UNDECIDED = text("state IN ('open', 'with_a_person')")
+UNDECIDED_CLAIMS = (ClaimState.OPEN, ClaimState.WITH_A_PERSON)
+"""Nobody knows yet whether the money is the claimant's: no second claim of it meanwhile."""
+
+IS_UNDECIDED_CLAIM = text("state IN ('open', 'with_a_person')")
 
 
 class PaymentClaim(Base):
@@ -127,8 +130,8 @@ class PaymentClaim(Base):
             "uq_payment_claims_one_undecided_per_receipt",
             "receipt",
             unique=True,
-            sqlite_where=_UNDECIDED,
-            postgresql_where=_UNDECIDED,
+            sqlite_where=IS_UNDECIDED_CLAIM,
+            postgresql_where=IS_UNDECIDED_CLAIM,
         ),
         Index("ix_payment_claims_order_id_id", "order_id", "id"),
         Index("ix_payment_claims_user_id_created_at", "user_id", "created_at"),

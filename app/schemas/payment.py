@@ -79,6 +79,13 @@ class CallbackAnswerSchema(Schema):
     ResultDesc = ma.fields.String(metadata={"example": "Accepted"})
 
 
+class ValidationAnswerSchema(Schema):
+    """What Safaricom is answered when it asks whether a payment is welcome."""
+
+    ResultCode = ma.fields.String(metadata={"example": "0"})
+    ResultDesc = ma.fields.String(metadata={"example": "Accepted"})
+
+
 class TransactionSchema(Schema):
     """One attempt to be paid, as its owner and an admin see it: of a PaymentView."""
 

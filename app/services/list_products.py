@@ -76,7 +76,10 @@ def list_products(reader: Reader, wanted: ProductFilter, page: PageRequest) -> P
     if len(found) > page.limit:
         last = found[page.limit - 1][-len(keys) :]
         next_cursor = write_cursor(
-            [from_driver(reader, key.column, value) for key, value in zip(keys, last, strict=True)],
+            [
+                from_driver(reader, key.column.type, value)
+                for key, value in zip(keys, last, strict=True)
+            ],
             keys,
         )
     return Page(rows, next_cursor, total)
@@ -107,13 +110,12 @@ def _question(wanted: ProductFilter) -> tuple[Shape, dict[str, Any]]:
     values: dict[str, Any] = {
         f"word_{place}": f"%{_escaped(word)}%" for place, word in enumerate(wanted.words)
     }
-    for name, value in (
-        ("lowest", wanted.min_price_cents),
-        ("highest", wanted.max_price_cents),
-        ("seller_id", wanted.seller_id),
-    ):
-        if value is not None:
-            values[name] = value
+    named = {
+        "lowest": wanted.min_price_cents,
+        "highest": wanted.max_price_cents,
+        "seller_id": wanted.seller_id,
+    }
+    values |= {name: value for name, value in named.items() if value is not None}
     return shape, values
 
 

@@ -13,14 +13,16 @@ from app.services.refund_shares import is_sale_going_back
 
 ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.EXPIRED}),
-    OrderStatus.PAID: frozenset({OrderStatus.SHIPPED, OrderStatus.REFUNDED}),
+    OrderStatus.PAID: frozenset({OrderStatus.SHIPPED, OrderStatus.REFUNDED, OrderStatus.CANCELLED}),
     OrderStatus.SHIPPED: frozenset({OrderStatus.DELIVERED, OrderStatus.REFUNDED}),
     OrderStatus.DELIVERED: frozenset({OrderStatus.REFUNDED}),
     OrderStatus.CANCELLED: frozenset(),
     OrderStatus.EXPIRED: frozenset({OrderStatus.PAID}),
     OrderStatus.REFUNDED: frozenset(),
 }
-"""``expired → paid`` is late money for which the stock is still there."""
+"""``expired → paid`` is late money for which the stock is still there; ``paid → cancelled`` money
+that a person found not to be there.
+"""
 
 
 def lock_order(session: Session, order_id: int) -> Order | None:

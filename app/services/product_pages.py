@@ -187,7 +187,7 @@ def _conditions(table: FromClause, shape: Shape) -> list[ColumnElement[bool]]:
 
 def _prices(table: FromClause, shape: Shape) -> list[ColumnElement[bool]]:
     """With a 0 added where the index of prices is not to be walked."""
-    price = table.c.price_cents
+    price: ColumnElement[int] = table.c.price_cents
     if shape.sort != "price" and not shape.few_priced:
         price = price + literal(0, BigInteger)
     conditions = []

@@ -39,6 +39,11 @@ class OrderMoney:
     refunded_cents: int = 0
     prompt_is_out: bool = False
 
+    @property
+    def received_cents(self) -> int:
+        """All that ever came in."""
+        return self.paid_cents + self.refunded_cents
+
 
 @dataclass(frozen=True, slots=True)
 class OrderView:

@@ -67,7 +67,7 @@ def list_payments(
 
 def view_payment(session: Session, actor: Actor, payment_id: int) -> PaymentView:
     """As find_payment, with what has gone back of it."""
-    return _views(session, [find_payment(session, actor, payment_id)])[0]
+    return views_of(session, [find_payment(session, actor, payment_id)])[0]
 
 
 def view_payments(
@@ -75,10 +75,11 @@ def view_payments(
 ) -> Page[PaymentView]:
     """As list_payments, with what has gone back of each."""
     found = list_payments(session, actor, wanted, page)
-    return Page(_views(session, found.rows), found.next_cursor, found.total)
+    return Page(views_of(session, found.rows), found.next_cursor, found.total)
 
 
-def _views(session: Session, payments: Sequence[Payment]) -> list[PaymentView]:
+def views_of(session: Session, payments: Sequence[Payment]) -> list[PaymentView]:
+    """These payments, each with what has gone back of it."""
     rows = session.execute(
         select(Refund.payment_id, func.sum(Refund.amount_cents))
         .where(

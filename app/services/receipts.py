@@ -16,7 +16,7 @@ from app.models import (
     TaskKind,
 )
 from app.services.insert_once import insert_once
-from app.services.ledger import book_matched
+from app.services.ledger import book_matched, book_undismissed
 from app.services.records import solve_tasks
 from app.services.refund_shares import is_going_back
 
@@ -127,14 +127,18 @@ def match_receipt(
     now: datetime,
     *,
     actor_id: int | None = None,
+    reason: str | None = None,
 ) -> None:
-    """Unmatched money has found its payment, which the caller books on its order."""
+    """Money without an order has found its payment, which the caller books on its order."""
     row.payment_id = payment.id
+    if row.state == ReceiptState.DISMISSED:
+        book_undismissed(session, row, now)
+    else:
+        book_matched(session, row, now)
     row.state = ReceiptState.MATCHED
-    book_matched(session, row, now)
     mine = (Task.receipt == row.receipt) & (Task.kind == TaskKind.UNMATCHED_MONEY)
-    reason = f"It belongs to payment {payment.id}."
-    solve_tasks(session, mine, "matched", reason, now, actor_id=actor_id)
+    why = f"It belongs to payment {payment.id}." + (f" {reason}" if reason else "")
+    solve_tasks(session, mine, "matched", why, now, actor_id=actor_id)
 
 
 def learn_facts(row: MpesaReceipt, facts: ReceiptFacts) -> None:

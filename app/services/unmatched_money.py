@@ -3,11 +3,14 @@
 The caller of what ends it has locked the order (if there is one), then the receipt.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.models import (
     MpesaReceipt,
     Order,
@@ -15,9 +18,11 @@ from app.models import (
     PaymentKind,
     PaymentState,
     ReceiptState,
+    Refund,
     Task,
     TaskKind,
 )
+from app.services.answered_prompts import find_answered_prompt, settle_answered_prompt
 from app.services.find_account import suggest_orders
 from app.services.ledger import book_dismissed, book_unmatched
 from app.services.receipts import ReceiptFacts, match_receipt, register_receipt
@@ -53,16 +58,47 @@ def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class StrayMoney:
+    """Money that came without an order, and each refund of it that was asked for."""
+
+    row: MpesaReceipt
+    refunds: Sequence[Refund]
+
+
+def find_stray_money(session: Session, receipt: str) -> StrayMoney:
+    """Raises NotFound for a receipt that is not there, or has an order."""
+    row = session.get(MpesaReceipt, receipt)
+    if row is None or row.payment_id is not None:
+        raise NotFound("There is no such receipt.", code="receipt_not_found")
+    theirs = select(Refund).where(Refund.receipt == receipt).order_by(Refund.id)
+    return StrayMoney(row, session.scalars(theirs).all())
+
+
 def attach_money(
-    session: Session, row: MpesaReceipt, order: Order, now: datetime, *, actor_id: int | None = None
+    session: Session,
+    row: MpesaReceipt,
+    order: Order,
+    now: datetime,
+    *,
+    actor_id: int | None = None,
+    reason: str | None = None,
 ) -> Payment:
-    """The money belongs to this order, and is used for it.
+    """The money belongs to this order, and is used for it: as the answer to a prompt, if it is
+    one, else as a payment of its own. Such as a person had dismissed may be attached as well.
 
     Raises Conflict while it is on its way back to the payer.
     """
-    _require_unmatched(session, row)
-    payment = record_paybill_payment(session, order, _facts_of(row), now)
-    match_receipt(session, row, payment, now, actor_id=actor_id)
+    if row.state != ReceiptState.DISMISSED:
+        _require_unmatched(session, row)
+    facts = facts_of(row)
+    prompt = find_answered_prompt(session, order, facts)
+    if prompt is not None:
+        match_receipt(session, row, prompt, now, actor_id=actor_id, reason=reason)
+        settle_answered_prompt(session, prompt, facts, now)
+        return prompt
+    payment = record_paybill_payment(session, order, facts, now)
+    match_receipt(session, row, payment, now, actor_id=actor_id, reason=reason)
     use_money(session, order, payment, now)
     session.flush()
     return payment
@@ -140,7 +176,8 @@ def _describe_unmatched(session: Session, facts: ReceiptFacts, now: datetime) ->
     )
 
 
-def _facts_of(row: MpesaReceipt) -> ReceiptFacts:
+def facts_of(row: MpesaReceipt) -> ReceiptFacts:
+    """What is known of a receipt, as a road would tell it."""
     return ReceiptFacts(
         receipt=row.receipt,
         amount_cents=row.amount_cents,

@@ -80,8 +80,7 @@ def _kept(sheet: Sheet, address: tuple[str, str]) -> Kept:
         sheet.template, **sheet.context, hole=_hole, form_token=lambda: _hole("token")
     )
     pieces = [
-        piece.encode() if place % 2 == 0 else piece
-        for place, piece in enumerate(_HOLE.split(text))
+        piece.encode() if place % 2 == 0 else piece for place, piece in enumerate(_HOLE.split(text))
     ]
     size = len(text) + sum(map(len, address))
     return Kept(pieces, size, sheet.shows, sheet.follows_stock)

@@ -40,7 +40,9 @@ def _measure_cold(bench: Bench, shop: Shop) -> Iterator[Line]:
 
 
 def _line(work: str, duel: Duel, ceiling: str, goal: float) -> Line:
-    return Line(work, duel.ours_said, f"{ceiling}: {duel.ceiling_said}", *at_least(duel.ratio, goal))
+    return Line(
+        work, duel.ours_said, f"{ceiling}: {duel.ceiling_said}", *at_least(duel.ratio, goal)
+    )
 
 
 def _tag(shop: Shop, path: str) -> str:

@@ -21,7 +21,7 @@ the old table: it has to make them again.
 from alembic import op
 
 revision = "0020"
-down_revision = "0013"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

@@ -6,6 +6,7 @@ that one identity's success does not spoil the next one's.
 
 import re
 from dataclasses import dataclass, fields, replace
+from itertools import count
 
 import pytest
 from sqlalchemy import select
@@ -27,6 +28,15 @@ from tests.factories import (
     make_task,
     make_user,
     make_webhook,
+)
+from tests.matters import (
+    different,
+    disputed,
+    found_paid,
+    given_up,
+    new_order,
+    stuck,
+    unmatched,
 )
 from tests.refunding import RULES, ask_refund, lose, stray_money
 
@@ -54,10 +64,18 @@ class Targets:
     by_hand: int
     lost_refund: int
     stray: str
+    order_number: str
+    unmatched: int
+    given_up: int
+    found_paid: int
+    disputed: int
+    different: int
+    stuck: int
     webhook: int
     delivery: int
 
 
+_numbers = count(100)
 TARGETS = frozenset(field.name for field in fields(Targets))
 
 
@@ -157,6 +175,13 @@ def _aliased(prefix: str) -> list[Entry]:
         Entry("GET", f"{prefix}/orders/{{pending_order}}", READ_ORDER),
         Entry("POST", f"{prefix}/orders/{{pending_order}}/cancel", CANCEL_ORDER, {}),
         Entry(
+            "POST",
+            f"{prefix}/orders/{{pending_order}}/paid",
+            PAY_ORDER,
+            {"mpesa_receipt": "UKM900000#"},
+        ),
+        Entry("GET", f"{prefix}/orders/{{pending_order}}/claims", _its_owner(200)),
+        Entry(
             "POST", f"{prefix}/orders/{{paid_order}}/fulfil", FULFIL_ORDER, {"status": "shipped"}
         ),
         Entry(
@@ -178,6 +203,30 @@ def _aliased(prefix: str) -> list[Entry]:
         Entry("GET", f"{prefix}/users", _admin(200)),
         Entry("GET", f"{prefix}/users/{{owner}}", _everybody(200, suspended=401)),
         Entry("PATCH", f"{prefix}/users/{{owner}}", _admin(200), {"role": "seller"}),
+    ]
+
+
+def _exceptions() -> list[Entry]:
+    """Money that only a person decides about is an admin's."""
+    why = {"reason": "It is on the statement."}
+    seen, given = ({"mpesa_receipt": receipt, **why} for receipt in ("UKSEEN#", "UKGIVEN#"))
+    one = "/api/exceptions"
+    return [
+        Entry("GET", one, _admin(200)),
+        Entry("GET", f"{one}/{{unmatched}}", _admin(200)),
+        Entry("GET", f"{one}/{{unmatched}}/attach?order_number={{order_number}}", _admin(200)),
+        Entry(
+            "POST", f"{one}/{{unmatched}}/attach", _admin(200), {"order_number": "{order_number}"}
+        ),
+        Entry("POST", f"{one}/{{unmatched}}/dismiss", _admin(200), why),
+        Entry("POST", f"{one}/{{unmatched}}/note", _admin(200), {"note": "I called."}),
+        Entry("POST", f"{one}/{{given_up}}/paid", _admin(200), seen),
+        Entry("POST", f"{one}/{{given_up}}/not-paid", _admin(200), why),
+        Entry("POST", f"{one}/{{found_paid}}/receipt", _admin(200), given),
+        Entry("POST", f"{one}/{{disputed}}/is-there", _admin(200), why),
+        Entry("POST", f"{one}/{{disputed}}/not-there", _admin(200), why),
+        Entry("POST", f"{one}/{{different}}/correct", _admin(200), {"amount": 1000, **why}),
+        Entry("POST", f"{one}/{{stuck}}/retry", _admin(200)),
     ]
 
 
@@ -217,7 +266,10 @@ ENTRIES = [
     Entry("POST", "/api/statements", _admin(200), STATEMENT),
     Entry("GET", "/api/search?query=boot", _everybody(200, suspended=401)),
     Entry("GET", "/api/search?query=boot&type=tasks", _signed_in(200)),
+    *_exceptions(),
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/c2b/confirm/not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/c2b/validate/not-the-secret", _everybody(404), {}),
     Entry("POST", "/api/pay/result/1.not-the-secret", _everybody(404), {}),
     Entry("POST", "/api/pay/timeout/1.not-the-secret", _everybody(404), {}),
     Entry("GET", "/api/refunds", _admin(200)),
@@ -301,7 +353,15 @@ class World:
             webhook = make_webhook(session, self.people["admin"])
             delivery = make_delivery(session, webhook)
             made |= {"webhook": webhook.id, "delivery": delivery.id}
+        if "order_number" in names:
+            made["order_number"] = new_order(session).number
         makers = {
+            "unmatched": lambda: unmatched(session, receipt=f"UKMATRIX{next(_numbers)}").id,
+            "given_up": lambda: given_up(session).id,
+            "found_paid": lambda: found_paid(session).id,
+            "disputed": lambda: disputed(session).id,
+            "different": lambda: different(session, receipt=f"UKMATRIX{next(_numbers)}").id,
+            "stuck": lambda: stuck(session).id,
             "pending_order": lambda: buy(session, owner, (product, 1)).id,
             "payable_order": lambda: buy(session, owner, (product, 1)).id,
             "category": lambda: make_category(session).id,

@@ -21,6 +21,7 @@ def one(kind, amount=100, account="ABC2345", **ids):
         "checkout_request_id": None,
         "conversation_id": None,
         "originator_conversation_id": None,
+        "linked_receipt": None,
         "moved_at": MOMENT,
         **ids,
     }
@@ -67,3 +68,8 @@ def test_what_goes_out_is_below_zero_and_known_by_its_conversations(kind):
 
 def test_charges_are_left_out():
     assert read(one("charge", amount=-5)) == []
+
+
+def test_a_reversal_is_known_by_what_it_reverses_too():
+    (found,) = read(one("reversal", amount=-100, linked_receipt="UKQ1BBBBBB"))
+    assert found.names == {"UKQ1AAAAAA", "reversal of UKQ1BBBBBB"}

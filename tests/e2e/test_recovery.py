@@ -91,6 +91,36 @@ def test_the_statement_says_what_the_list_said(shop):
     managed(shop, "audit")
 
 
+@pytest.mark.fault("F28")
+def test_the_statement_ends_a_refund_whose_result_never_came(shop):
+    """Neither the result nor an answer to a question about it arrives: only the statement tells."""
+    bought = shop.prepare(SUCCESS, name="refunded")
+    pay(shop, bought)
+    admin = shop.sign_up("admin", shop.phone("5678"))
+    shop.promote(admin, "admin")
+    shop.simulate("POST", "/callbacks", {"mode": "drop"})
+    try:
+        asked = shop.call(
+            "POST",
+            f"/api/transactions/{bought.transaction_id}/refund",
+            admin,
+            json={"reason": "Too small", "method": "reversal"},
+        )
+        assert asked.status_code == 202, asked.text
+        shop.advance(60)
+        path = f"/api/refunds/{asked.json()['id']}"
+        assert shop.call("GET", path, admin).json()["status"] in ("pending", "unknown")
+
+        printed = managed(shop, "payments", "import-statement", str(statement_of(shop)))
+    finally:
+        shop.simulate("POST", "/callbacks", {"mode": "deliver"})
+    assert "refunds 1" in printed
+    refund = shop.call("GET", path, admin).json()
+    assert (refund["status"], refund["refund_receipt"] is None) == ("succeeded", False)
+    assert shop.read_order(bought)["status"] == "refunded"
+    managed(shop, "audit")
+
+
 @dataclass
 class Restored:
     """What was there before the backup, since it, and after it was put back."""

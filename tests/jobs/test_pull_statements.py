@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import func, select
 
+from app.config import MpesaEnv
 from app.integrations.mpesa import MpesaUnavailable
 from app.jobs import take_lines
 from app.jobs.expire_orders import expire_due_orders
@@ -309,13 +310,15 @@ def test_a_row_that_cannot_be_read_leaves_the_window_open_and_tells_a_person_onc
     assert task.title == "2 rows of M-Pesa's list cannot be read"
 
 
+@pytest.mark.parametrize("env", [MpesaEnv.SIMULATOR, MpesaEnv.PRODUCTION])
 def test_an_empty_list_of_a_time_in_which_money_came_is_not_believed(
-    work, database, merchant, order, later
+    work, database, merchant, order, later, env
 ):
     """A shortcode that is not registered is answered as if nobody had paid."""
     with database.transaction() as session:
         pay(session, ask_to_pay(session, order))
         session.scalars(select(MpesaReceipt)).one().transacted_at = after(minutes=1)
+    work = replace(work, config=replace(work.config, mpesa_env=env))
     (window,) = pull_statements(work)
     pull_statements(work)
 
@@ -324,6 +327,7 @@ def test_an_empty_list_of_a_time_in_which_money_came_is_not_believed(
     with database.reading() as session:
         (task,) = session.scalars(select(Task))
     assert (task.kind, "register-pull" in task.description) == ("mpesa_configuration", True)
+    assert ("simulator" in task.description) is (env is MpesaEnv.SIMULATOR)
 
 
 def test_a_quiet_time_is_covered(work, database, merchant, clock):

@@ -38,6 +38,7 @@ from app.models import (
 from app.policies import Role
 from app.ports import PushStatus, Verdict
 from app.services import (
+    answered_prompts,
     apply_callback,
     due_payments,
     end_order,
@@ -337,7 +338,7 @@ DEFENCES: dict[str, Defence] = {
     ),
     "late money never oversells": Defence(
         late_money_for_what_is_sold_out,
-        replaced(hold_stock, "_all_there", lambda *_: True),
+        replaced(hold_stock, "_all_there", lambda *_, **__: True),
         (IntegrityError,),
     ),
     "expiry waits for a prompt": Defence(
@@ -382,7 +383,7 @@ DEFENCES: dict[str, Defence] = {
     ),
     "whose money answers a prompt": Defence(
         a_friend_pays_by_paybill_while_the_prompt_is_out,
-        replaced(receive_money, "_may_answer", lambda *_: True),
+        replaced(answered_prompts, "_may_answer", lambda *_: True),
     ),
     "part payments are set aside": Defence(
         part_payments_of_an_order_that_expires,

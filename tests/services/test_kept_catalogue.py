@@ -77,7 +77,7 @@ def test_an_answer_is_made_once_while_nothing_changes(shelf, products):
 
 
 def test_a_change_shows_on_the_next_request_and_only_where_it_is_shown(shelf, database, products):
-    one, other, third = products
+    one, other, _third = products
     for product_id in products:
         shelf.price(product_id)
     shelf.prices("both", shown={one, other})
@@ -107,8 +107,10 @@ def test_what_follows_stock_is_made_anew_after_any_sale(shelf, database, product
         "UPDATE products SET sku = 'B-1' WHERE id = :id",
         "UPDATE products SET deleted_at = created_at WHERE id = :id",
         "DELETE FROM stock_movements WHERE product_id = :id",
-        "INSERT INTO categories (name, slug, position, created_at, updated_at)"
-        " SELECT 'Hats', 'hats', 0, created_at, updated_at FROM products WHERE id = :id",
+        (
+            "INSERT INTO categories (name, slug, position, created_at, updated_at)"
+            " SELECT 'Hats', 'hats', 0, created_at, updated_at FROM products WHERE id = :id"
+        ),
     ],
 )
 def test_what_moves_a_product_to_another_list_changes_every_list(

@@ -225,7 +225,7 @@ def test_a_payment_that_was_reversed_says_nothing_of_a_payout(session, sale):
     assert resolve_unknown(session, refund.id, told, SOON) == "no_verdict"
 
 
-@pytest.mark.parametrize("code", ["15", "17", "5555"])
+@pytest.mark.parametrize("code", ["17", "5555"])
 @pytest.mark.parametrize("case", ["the payment stands", "nothing is there"])
 def test_what_m_pesa_is_done_with_and_has_not_in_its_books_did_not_go(session, sale, code, case):
     state, named, _ = BOOKS[case]
@@ -246,11 +246,12 @@ def test_what_was_asked_before_m_pesa_was_done_with_it_proves_nothing(session, s
     assert resolve_unknown(session, refund.id, early, SOON) == "no_verdict"
 
 
+@pytest.mark.parametrize("code", ["R000001", "15"])
 @pytest.mark.parametrize("state", [BookedState.COMPLETED, BookedState.MISSING])
-def test_two_words_of_m_pesas_that_contradict_each_other_prove_nothing(session, sale, state):
-    """Reversed before, it said; and now the payment stands."""
+def test_two_words_of_m_pesas_that_contradict_each_other_prove_nothing(session, sale, state, code):
+    """It was done before, it said; and now the payment stands."""
     refund, _ = reversal(session, sale)
-    hear(session, refund, nobody_knows("R000001", already_reversed=True), NOW)
+    hear(session, refund, nobody_knows(code), NOW)
     told = facts(state, receipt=sale.receipt)
     assert resolve_unknown(session, refund.id, told, SOON) == "no_verdict"
     assert refund.state == "unknown"

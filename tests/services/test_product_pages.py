@@ -186,17 +186,13 @@ def plan_of(session, shape: Shape) -> str:
     values = {"lowest": 1, "row_limit": 21, "category_0": 1, "category_1": 2, "seller_id": 1}
     values |= {"after_0": first, "after_1": 9}
     values["ids"] = "[1,2]" if is_sqlite(session) else [1, 2]
-    compiled = page_statement(shape, in_sqlite=is_sqlite(session))._for(
-        session.get_bind().dialect
-    )
+    compiled = page_statement(shape, in_sqlite=is_sqlite(session))._for(session.get_bind().dialect)
     given = {name: value for name, value in values.items() if name in compiled._known}
     if not is_sqlite(session):
         for setting in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
             session.execute(text(f"SET LOCAL {setting} = off"))
     explain = "EXPLAIN QUERY PLAN " if is_sqlite(session) else "EXPLAIN "
-    rows = session.connection().exec_driver_sql(
-        explain + compiled.text, compiled.values(given)
-    )
+    rows = session.connection().exec_driver_sql(explain + compiled.text, compiled.values(given))
     return "\n".join(str(row[-1]) for row in rows)
 
 

@@ -461,6 +461,8 @@ def test_a_reversal_that_nobody_here_asked_for_is_missing_here(session, order):
     assert sums(report.refunds) == {"missing_here": (1, 150_000)}
     (row,) = report.refunds.missing_here.rows
     assert (row.receipt, row.said, row.refund_id) == ("UKM0000REV", "UKM0000PAY", failed.id)
+    assert row.payment_id is not None
+    assert (row.order_id, row.order_number) == (order.id, order.number)
 
 
 def test_other_money_that_went_out_is_the_merchants_own_affair(session, order):

@@ -32,6 +32,8 @@ def lines(capsys):
         (712345678, 712345678),
         (150_000_000, 150_000_000),
         ("POST /api/pay/cb/17.s3cr3t-Token_x HTTP", f"POST /api/pay/cb/{REDACTED} HTTP"),
+        ("POST /api/pay/c2b/confirm/00ff HTTP", f"POST /api/pay/c2b/confirm/{REDACTED} HTTP"),
+        ("https://x.y/api/pay/c2b/validate/00ff/", f"https://x.y/api/pay/c2b/validate/{REDACTED}"),
         ("POST /api/pay/result/17.5ec HTTP", f"POST /api/pay/result/{REDACTED} HTTP"),
         ("POST /api/pay/timeout/17.5ec HTTP", f"POST /api/pay/timeout/{REDACTED} HTTP"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer " + REDACTED),

@@ -27,7 +27,12 @@ from app.services.audit.stock import (
     find_wrong_movements,
     find_wrong_reservations,
 )
-from app.services.audit.waiting import AuditLimits, find_forgotten_messages, find_forgotten_payments
+from app.services.audit.waiting import (
+    AuditLimits,
+    find_forgotten_claims,
+    find_forgotten_messages,
+    find_forgotten_payments,
+)
 
 __all__ = ["INVARIANTS", "AuditLimits", "Finding", "audit", "checks_of", "file_findings"]
 
@@ -39,7 +44,7 @@ INVARIANTS = {
     "I4": "stock movements add up to what is on hand and reserved",
     "I5": "an order is paid only if its ledger covers it",
     "I6": "no money is owed, or without an order, without a task for a person",
-    "I7": "no payment or refund stays open beyond its deadline without a task",
+    "I7": "no payment, refund or claim stays open beyond its deadline without a task",
     "I8": "no message waits in the inbox for over a minute without a person being told",
 }
 
@@ -70,5 +75,6 @@ def checks_of(
         lambda: find_forgotten_unmatched_money(session),
         lambda: find_forgotten_payments(session, now, limits),
         lambda: find_forgotten_refunds(session, now, limits),
+        lambda: find_forgotten_claims(session, now, limits),
         lambda: find_forgotten_messages(session, now, limits),
     ]

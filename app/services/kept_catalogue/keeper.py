@@ -1,9 +1,8 @@
 """Keeping answers: which, how many, and until when."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Event, Lock
 from typing import Any

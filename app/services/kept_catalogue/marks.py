@@ -28,9 +28,9 @@ SELECT pg_current_snapshot()::text,
             AND NOT pg_visible_in_snapshot(changed_by::text::xid8, %(since)s::pg_snapshot)
         ORDER BY changed_by LIMIT {MOST_PRODUCTS + 1}
     )
-"""
+"""  # noqa: S608 - a number of ours
 _SQLITE = (
-    "SELECT CASE WHEN moved_by > :since THEN 0 ELSE product_id END, changed_by FROM catalogue_marks"
+    "SELECT CASE WHEN moved_by > :since THEN 0 ELSE product_id END, changed_by FROM catalogue_marks"  # noqa: S608 - a number of ours
     f" WHERE changed_by > :since ORDER BY changed_by LIMIT {MOST_PRODUCTS + 1}"
 )
 _SQLITE_NEWEST = "SELECT coalesce(max(changed_by), 0) FROM catalogue_marks"

@@ -20,9 +20,7 @@ class _Round:
 class Watch:
     """``tell`` hears of every change, in the order of the looks, one at a time."""
 
-    def __init__(
-        self, database: Callable[[], Database], tell: Callable[[Changes], None]
-    ) -> None:
+    def __init__(self, database: Callable[[], Database], tell: Callable[[Changes], None]) -> None:
         self._database = database
         self._tell = tell
         self._place: Place | None = None

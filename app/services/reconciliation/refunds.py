@@ -5,7 +5,16 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from app.models import LineKind, Order, Refund, RefundKind, RefundState, StatementLine
+from app.models import (
+    LineKind,
+    MpesaReceipt,
+    Order,
+    Payment,
+    Refund,
+    RefundKind,
+    RefundState,
+    StatementLine,
+)
 from app.services.reconciliation.covers import covers_of_payouts, covers_of_refunds
 from app.services.reconciliation.values import MOST_ROWS, Cover, Group, Row, Side
 from app.services.statements import Numbers, Span, shop_began
@@ -47,7 +56,8 @@ def compare_refunds(session: Session, span: Span, covers: list[Cover], numbers: 
         found = find_line_of(refund, lines)
         row = _row_of(refund, number, found)
         readings = payouts if refund.kind == RefundKind.PAYOUT else reversals
-        _add(_group_of(side, row, found, readings), row)
+        group = _group_of(side, row, found, readings)
+        _add(group, row, named=group is side.missing_there or group is side.different)
     for row in _reversals_we_lack(session, span):
         _add(side.missing_here, row)
     return side
@@ -121,10 +131,12 @@ def _reversals_we_lack(session: Session, span: Span) -> list[Row]:
         )
         .order_by(StatementLine.transacted_at, StatementLine.id)
     ).all()
-    tried = _refunds_of(session, [line.linked_receipt for line in lines if line.linked_receipt])
+    named = [line.linked_receipt for line in lines if line.linked_receipt]
+    tried, undone = _refunds_of(session, named), _undone_payments(session, named)
     rows: dict[str, Row] = {}
     for line in lines:
         refund = tried.get(line.linked_receipt or "")
+        payment, number = undone.get(line.linked_receipt or "", (None, None))
         rows.setdefault(
             line.receipt,
             Row(
@@ -133,8 +145,9 @@ def _reversals_we_lack(session: Session, span: Span) -> list[Row]:
                 theirs_cents=-line.amount_cents,
                 said=line.linked_receipt,
                 refund_id=refund.id if refund is not None else None,
-                payment_id=refund.payment_id if refund is not None else None,
-                order_id=refund.order_id if refund is not None else None,
+                payment_id=payment.id if payment is not None else None,
+                order_id=payment.order_id if payment is not None else None,
+                order_number=number,
             ),
         )
     return list(rows.values())
@@ -146,8 +159,19 @@ def _refunds_of(session: Session, receipts: list[str]) -> dict[str, Refund]:
     return {refund.receipt: refund for refund in found}
 
 
-def _add(group: Group, row: Row) -> None:
+def _undone_payments(session: Session, receipts: list[str]) -> dict[str, tuple[Payment, str]]:
+    """The payments with these receipts, and the numbers of their orders."""
+    found = session.execute(
+        select(MpesaReceipt.receipt, Payment, Order.number)
+        .join(Payment, Payment.id == MpesaReceipt.payment_id)
+        .join(Order, Order.id == Payment.order_id)
+        .where(MpesaReceipt.receipt.in_(receipts))
+    )
+    return {receipt: (payment, number) for receipt, payment, number in found}
+
+
+def _add(group: Group, row: Row, *, named: bool = True) -> None:
     group.count += 1
     group.cents += row.cents
-    if len(group.rows) < MOST_ROWS:
+    if named and len(group.rows) < MOST_ROWS:
         group.rows.append(row)

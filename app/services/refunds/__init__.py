@@ -4,10 +4,16 @@ from app.services.refunds.apply_result import apply_refund_result
 from app.services.refunds.decide_refund import approve_refund, reject_refund
 from app.services.refunds.look_after import Question, begin_question, remind_of_hand
 from app.services.refunds.move_refund import hold_refund
+from app.services.refunds.plan_refund import (
+    RefundPlan,
+    plan_refund,
+    plan_refund_of_receipt,
+)
 from app.services.refunds.read_refunds import (
     ListedRefund,
     RefundFile,
     RefundFilter,
+    RefundStanding,
     find_refund,
     find_refund_file,
     list_named_refunds,
@@ -34,9 +40,11 @@ __all__ = [
     "RefundFile",
     "RefundFilter",
     "RefundNews",
+    "RefundPlan",
     "RefundRequest",
     "RefundRules",
     "RefundSending",
+    "RefundStanding",
     "RefundVerdict",
     "apply_refund_result",
     "approve_refund",
@@ -48,6 +56,8 @@ __all__ = [
     "hold_refund",
     "list_named_refunds",
     "list_refunds",
+    "plan_refund",
+    "plan_refund_of_receipt",
     "record_by_hand",
     "record_not_gone",
     "record_sent",

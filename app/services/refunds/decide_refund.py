@@ -16,7 +16,8 @@ from app.services.refunds.move_refund import (
     move_refund,
     require_refunder,
 )
-from app.services.refunds.request_refund import first_look, require_refundable
+from app.services.refunds.plan_refund import require_refundable
+from app.services.refunds.request_refund import first_look
 from app.services.refunds.values import RefundRules
 
 

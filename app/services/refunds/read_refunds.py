@@ -10,12 +10,15 @@ from sqlalchemy.orm import Session, aliased
 
 from app.errors import NotFound
 from app.models import (
+    LIVE_REFUNDS,
     InboxMessage,
     LedgerEntry,
     LedgerEvent,
     LedgerEventKind,
     MpesaRequest,
     Order,
+    Payment,
+    PaymentState,
     Refund,
     RefundEvent,
     RefundState,
@@ -25,6 +28,7 @@ from app.models import (
 from app.policies import Actor
 from app.services.pages import Page, PageRequest, SortKey, paginate
 from app.services.refunds.move_refund import require_refunder
+from app.services.refunds.record_by_hand import is_contradicted
 
 _asker = aliased(User)
 _approver = aliased(User)
@@ -53,6 +57,34 @@ class ListedRefund:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundStanding:
+    """A payment with its refunds: how much of it has gone back, and how much still may."""
+
+    payment: Payment
+    refunds: Sequence[Refund]
+
+    @property
+    def refunded_cents(self) -> int:
+        return sum(
+            refund.amount_cents for refund in self.refunds if refund.state == RefundState.SUCCEEDED
+        )
+
+    @property
+    def left_cents(self) -> int:
+        return self.payment.amount_cents - self.refunded_cents
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a refund could be asked for: there is money with a receipt, and none under way.
+
+        What else stands against it shows when it is asked for.
+        """
+        is_live = any(refund.state in LIVE_REFUNDS for refund in self.refunds)
+        has_money = self.payment.status == PaymentState.SUCCEEDED
+        return has_money and self.payment.mpesa_receipt is not None and not is_live
+
+
+@dataclass(frozen=True, slots=True)
 class NamedStep:
     """A step of a refund, and who took it; empty where it was news."""
 
@@ -72,6 +104,7 @@ class RefundFile:
     messages: Sequence[InboxMessage]
     entries: Sequence[LedgerEntry]
     tasks: Sequence[Task]
+    is_contradicted: bool
 
     @property
     def refund(self) -> Refund:
@@ -149,6 +182,7 @@ def find_refund_file(session: Session, actor: Actor, refund_id: int) -> RefundFi
         messages=session.scalars(messages.order_by(InboxMessage.id)).all(),
         entries=session.scalars(entries.order_by(LedgerEntry.id)).all(),
         tasks=session.scalars(tasks.order_by(Task.id)).all(),
+        is_contradicted=is_contradicted(session, refund),
     )
 
 

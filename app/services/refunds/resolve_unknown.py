@@ -18,6 +18,11 @@ from app.services.refunds.send_refund import find_money_request
 from app.services.refunds.values import RefundNews, RefundVerdict
 from app.utils.money import cents_to_wire
 
+_SPEAK_OF_ANOTHER = ("0", ALREADY_REVERSED, "15")
+"""Results that say that it was done, now or by an earlier request (15: a duplicate). Books that
+show nothing of it contradict them, and prove nothing.
+"""
+
 
 class BookedState(StrEnum):
     """How a transaction stands in M-Pesa's books; MISSING is not in them, OPEN still moves."""
@@ -75,7 +80,7 @@ def _verdict_of(refund: Refund, request: MpesaRequest | None, facts: BookedFacts
     is_done_with = (
         request is not None
         and request.state == RequestState.ANSWERED
-        and request.result_code not in ("0", ALREADY_REVERSED)
+        and request.result_code not in _SPEAK_OF_ANOTHER
         and request.answered_at is not None
         and request.answered_at <= facts.asked_at
     )
@@ -119,8 +124,9 @@ def _report_disputed(session: Session, refund: Refund, facts: BookedFacts, now: 
             title=f"M-Pesa's books do not show refund {refund.id} as it was reported",
             description=f"Its result named receipt {refund.refund_receipt} for"
             f" KES {cents_to_wire(refund.amount_cents)}, but asked about that M-Pesa answers:"
-            f" {facts.sentence} Look it up on the statement: if it is not there, the result was"
-            " forged, and the customer still waits for the money.",
+            f" {facts.sentence} Look it up on the statement. If it is not there, the result was"
+            " forged and the customer still waits: give the money back in M-Pesa's portal, and note"
+            " its receipt at the refund.",
             dedupe_key=f"disputed_refund:{refund.id}",
         ),
         now,

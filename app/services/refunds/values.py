@@ -9,13 +9,15 @@ from app.models import RefundKind
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
     """What an admin asks for. Without an amount it is all that is left; without a method it is the
-    surest that is set up.
+    surest that is set up. ``seen_refunds`` is how many refunds of this money whoever asks has seen:
+    a form that is sent again has seen one too few.
     """
 
     reason: str
     amount_cents: int | None = None
     method: RefundKind | None = None
     restock: bool = False
+    seen_refunds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +58,3 @@ class RefundNews:
     amount_cents: int | None = None
     original_receipt: str | None = None
     our_fault: bool = False
-    already_reversed: bool = False

@@ -10,6 +10,11 @@ from app.services.records import Matter, file_task
 from app.services.statements.imports import Span
 from app.utils.clock import EAT
 
+_NOT_REGISTERED = (
+    "The shortcode may not be registered for its list (Pull Transactions). Run: python manage.py"
+    " payments register-pull. Until then import the statement of the portal."
+)
+_FORGOTTEN = "A simulator that was started anew has forgotten what was paid before."
 _TOLD_BY_M_PESA = (MoneySource.CALLBACK, MoneySource.C2B, MoneySource.STATUS)
 
 
@@ -27,16 +32,18 @@ def money_is_known(session: Session, span: Span) -> bool:
     return bool(known)
 
 
-def report_empty_list(session: Session, now: datetime) -> None:
-    """Safaricom answers a shortcode that is not registered like one without payments."""
+def report_empty_list(session: Session, now: datetime, *, simulated: bool = False) -> None:
+    """Safaricom answers a shortcode that is not registered like one without payments; a simulator
+    that was started anew has forgotten what was paid before.
+    """
+    likely = f"{_FORGOTTEN} {_NOT_REGISTERED}" if simulated else _NOT_REGISTERED
     file_task(
         session,
         Matter(
             kind=TaskKind.MPESA_CONFIGURATION,
             title="M-Pesa's list of payments is empty, though payments came",
-            description="Safaricom shows no payment of a time in which it reported some to us. The"
-            " shortcode may not be registered for its list (Pull Transactions). Run: python"
-            " manage.py payments register-pull. Until then import the statement of the portal.",
+            description="Safaricom shows no payment of a time in which it reported some to us."
+            f" {likely}",
             dedupe_key=f"empty_pull:{now.astimezone(EAT):%Y-%m-%d}",
         ),
         now,

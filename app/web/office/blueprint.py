@@ -32,6 +32,8 @@ SECTIONS = (
     Section("/office/orders", mark("Orders"), "truck"),
     Section("/office/products", mark("Products"), "tag"),
     Section("/office/payments", mark("Payments"), "money", also=("/office/reconciliation",)),
+    Section("/office/refunds", mark("Refunds"), "back"),
+    Section("/office/exceptions", mark("To decide"), "scales"),
     Section("/office/users", mark("Users"), "people"),
     Section("/office/tasks", mark("Tasks"), "task"),
     Section("/office/webhooks", mark("Webhooks"), "hook"),

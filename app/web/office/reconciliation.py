@@ -84,9 +84,9 @@ def take_statement() -> AnyResponse:
         brought = _take()
     except AppError as refusal:
         values = {**_days_of(span), "file": ""}
-        return show_again(refusal, lambda form: _page(form, span).get_data(as_text=True), values)
+        return show_again(refusal, lambda form: _refused(form, span), values)
     span = Span(brought.statement.covers_from, brought.statement.covers_to)
-    if brought.tally.faults or _is_too_long(span):
+    if brought.tally.faults or brought.tally.unbooked or _is_too_long(span):
         span = span if not _is_too_long(span) else yesterday_span(now())
         return _page(Form(_days_of(span)), span, brought=brought)
     return done(_outcome(brought), "office.reconciliation", **_days_of(span))
@@ -138,11 +138,23 @@ def _outcome(brought: StatementReport) -> str:
     if tally.unmatched:
         found = gettext("Without an order yet: %(money)s.")
         message += " " + found % {"money": money(tally.unmatched_cents)}
+    if tally.refunds:
+        found = ngettext("It proves %(num)s refund.", "It proves %(num)s refunds.", tally.refunds)
+        message += " " + found % {"num": tally.refunds}
     return message
 
 
+def _refused(form: Form, span: Span) -> str:
+    return _page(form, span, refused_upload=True).get_data(as_text=True)
+
+
 def _page(
-    form: Form, span: Span, status: int = 200, brought: StatementReport | None = None
+    form: Form,
+    span: Span,
+    status: int = 200,
+    *,
+    brought: StatementReport | None = None,
+    refused_upload: bool = False,
 ) -> Response:
     with reading() as session:
         report = reconcile(session, span, mpesa_numbers(current_config()), now())
@@ -152,6 +164,7 @@ def _page(
         form=form,
         report=report,
         brought=brought,
+        refused_upload=refused_upload,
         groups=GROUPS,
         cover_words=COVER_WORDS,
         most_rows=MOST_ROWS,

@@ -7,7 +7,7 @@ so that PostgreSQL writes a product's new stock beside the old one and touches n
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0020b"
+revision = "0021"
 down_revision = "0020"
 branch_labels = None
 depends_on = None
