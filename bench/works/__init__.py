@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 
 from bench.run import Bench
 from bench.table import Line
-from bench.works import catalogue
+from bench.works import catalogue, depth
 
 WORKS: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "catalogue": catalogue.measure,
+    "depth": depth.measure,
 }
 """In the order in which they are measured and told. Their modules' docstrings say what they do."""
