@@ -78,6 +78,10 @@ class Config:
     trusted_proxy_count: int
     web_workers: int
     web_threads: int
+    web_queue: int
+    web_queue_seconds: float
+    web_memory_mb: int
+    web_drain_seconds: float
     worker_threads: int
     allow_sqlite_with_workers: bool
     debug: bool
@@ -313,6 +317,10 @@ def _read(read: _Reader) -> Config:
         trusted_proxy_count=read.whole("TRUSTED_PROXY_COUNT", 0),
         web_workers=read.whole("WEB_WORKERS", 1, minimum=1),
         web_threads=read.whole("WEB_THREADS", 8, minimum=1),
+        web_queue=read.whole("WEB_QUEUE", 32),
+        web_queue_seconds=read.number("WEB_QUEUE_SECONDS", 0.25, minimum=0.001),
+        web_memory_mb=read.whole("WEB_MEMORY_MB", 512),
+        web_drain_seconds=read.number("WEB_DRAIN_SECONDS", 0),
         worker_threads=read.whole("WORKER_THREADS", 4, minimum=1),
         allow_sqlite_with_workers=read.flag("ALLOW_SQLITE_WITH_WORKERS", default=False),
         debug=read.flag("FLASK_DEBUG", default=False),

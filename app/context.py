@@ -10,6 +10,7 @@ from app.db import current_database
 from app.jobs.work import Work
 
 WORK = "sokoni_work"
+GATE = "sokoni_gate"
 
 
 def current_work() -> Work:

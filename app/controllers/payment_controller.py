@@ -36,6 +36,7 @@ from app.services.read_payments import find_payment, list_payments
 from app.services.request_payment import PaymentRequest, request_payment
 from app.utils.callback_secret import CallbackSecret, split_callback_token
 from app.utils.failpoints import failpoint
+from app.utils.gate import aside
 from app.utils.limiter import by_address, spend
 
 payments = Blueprint(
@@ -141,7 +142,8 @@ def get_transaction(query: dict[str, int], transaction_id: int) -> Payment:
     try:
         deadline = time.monotonic() + query["wait"]
         while payment.status in LIVE_STATES and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+            with aside():
+                time.sleep(_POLL_SECONDS)
             with reading() as session:
                 payment = find_payment(session, actor, transaction_id)
         return payment

@@ -15,23 +15,33 @@ if TYPE_CHECKING:
     from app.integrations.mpesa import MerchantSettings, MpesaSettings
 
 _SPARE_CONNECTIONS = 2
+_WEB_PATIENCE_SECONDS = 2.0
+_WORKER_PATIENCE_SECONDS = 5.0
 
 
-def build_work(config: Config, ports: Ports | None = None) -> Work:
+def build_work(config: Config, ports: Ports | None = None, *, reserve: int = 0) -> Work:
     """The database, and the world outside unless ``ports`` stand in for it.
 
-    Nothing is connected yet.
+    ``reserve``: connections that a web server keeps for reports of payments. Nothing is connected
+    yet.
     """
-    database = build_database(config)
+    database = build_database(config, reserve=reserve)
     ports = ports or build_ports(config, database)
     database.bell = ports.doorbell.ring
     return Work(database, ports, config)
 
 
-def build_database(config: Config) -> Database:
-    """One connection for each thread that may want one; SQLite's file gets its folder."""
-    threads = max(config.web_threads, config.worker_threads)
-    database = Database(config.database_url, pool_size=threads + _SPARE_CONNECTIONS)
+def build_database(config: Config, *, reserve: int = 0) -> Database:
+    """One connection for each thread that may want one; SQLite's file gets its folder.
+
+    Somebody waits for the web server, which has a reserve: there, no connection is a quick 503.
+    """
+    database = Database(
+        config.database_url,
+        pool_size=max(config.web_threads, config.worker_threads) + _SPARE_CONNECTIONS,
+        pool_timeout_seconds=_WEB_PATIENCE_SECONDS if reserve else _WORKER_PATIENCE_SECONDS,
+        reserve=reserve,
+    )
     if database.is_sqlite and database.url.database:
         Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
     return database

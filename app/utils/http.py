@@ -6,6 +6,8 @@ from secrets import token_hex
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import BadRequest
 
+from app.utils.draining import is_draining
+
 API_SEGMENTS = frozenset(
     {
         "api",
@@ -54,13 +56,22 @@ def request_id() -> str:
     """This request's id: the caller's if it is sane, otherwise a new one."""
     if "request_id" not in g:
         given = request.headers.get(REQUEST_ID_HEADER, "")
-        g.request_id = given if _SANE_REQUEST_ID.fullmatch(given) else token_hex(16)
+        g.request_id = given if is_sane_request_id(given) else token_hex(16)
     return str(g.request_id)
+
+
+def is_sane_request_id(text: str) -> bool:
+    """Whether a caller's id may stand in our logs and answers."""
+    return _SANE_REQUEST_ID.fullmatch(text) is not None
 
 
 def wants_problem() -> bool:
     """True where errors are for programs, False where they are for people."""
-    return request.path.lstrip("/").partition("/")[0] in API_SEGMENTS
+    return is_for_programs(request.path)
+
+
+def is_for_programs(path: str) -> bool:
+    return path.lstrip("/").partition("/")[0] in API_SEGMENTS
 
 
 def _hostname(host: str) -> str:
@@ -102,7 +113,7 @@ def _add_headers(response: Response) -> Response:
     headers[REQUEST_ID_HEADER] = request_id()
     if response.status_code >= 400 or "Cache-Control" not in headers:  # noqa: PLR2004 - the first error status
         headers["Cache-Control"] = "no-store"
-    if g.get("close_connection"):
+    if g.get("close_connection") or is_draining():
         headers["Connection"] = "close"
     return response
 
