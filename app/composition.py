@@ -7,13 +7,14 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Config
-from app.context import GATE, WORK
+from app.context import GATE, METER, WORK
 from app.controllers import register_controllers
 from app.controllers.converters import IdConverter
 from app.controllers.rate_counters import build_limits
 from app.db import EXTENSION, reserved_connections
 from app.error_handlers import init_error_handlers
 from app.jobs.build import build_work
+from app.jobs.work import Work
 from app.ports import Ports
 from app.schemas.base import Money, Timestamp
 from app.schemas.problem import ProblemSchema
@@ -52,6 +53,7 @@ def compose(config: Config, ports: Ports | None) -> Flask:
             config.mpesa_passkey,
             config.mpesa_initiator_password or "",
             config.mpesa_c2b_secret,
+            config.metrics_token or "",
         ),
     )
     work = build_work(config, ports, reserve=INTAKE_PLACES)
@@ -66,17 +68,31 @@ def compose(config: Config, ports: Ports | None) -> Flask:
     app.url_map.converters["id"] = IdConverter
     register_controllers(app, _build_api(app))
     register_pages(app, config)
-    _put_doorkeeper(app, config)
+    gate = _put_doorkeeper(app, config)
+    if config.metrics_enabled:
+        _count(app, work, gate)
     return app
 
 
-def _put_doorkeeper(app: Flask, config: Config) -> None:
+def _count(app: Flask, work: Work, gate: Gate) -> None:
+    from app.utils.metrics import Meter, init_metrics
+
+    app.extensions[METER] = meter = Meter()
+    init_metrics(app, meter)
+    gate.watcher = meter
+    meter.watch_pool("main", work.database.engine)
+    if work.database.reserve is not None:
+        meter.watch_pool("reserve", work.database.reserve)
+
+
+def _put_doorkeeper(app: Flask, config: Config) -> Gate:
     """Around everything else: whom it sends away costs nothing more."""
     gate = Gate(config.web_threads, config.web_queue, config.web_queue_seconds)
     app.extensions[GATE] = gate
     app.wsgi_app = Doorkeeper(  # type: ignore[method-assign]
         app.wsgi_app, gate, build_refusals(app, https=config.is_https), reserved_connections
     )
+    return gate
 
 
 def _build_api(app: Flask) -> Api:

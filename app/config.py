@@ -83,6 +83,8 @@ class Config:
     web_memory_mb: int
     web_drain_seconds: float
     worker_threads: int
+    metrics_token: str | None = field(repr=False)
+    metrics_addresses: tuple[str, ...]
     allow_sqlite_with_workers: bool
     debug: bool
     log_level: str
@@ -158,6 +160,11 @@ class Config:
     @property
     def uses_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
+
+    @property
+    def metrics_enabled(self) -> bool:
+        """Whether anybody may read figures; otherwise none are gathered."""
+        return self.metrics_token is not None or bool(self.metrics_addresses)
 
     @property
     def has_initiator(self) -> bool:
@@ -316,12 +323,14 @@ def _read(read: _Reader) -> Config:
         trusted_hosts=read.words("TRUSTED_HOSTS"),
         trusted_proxy_count=read.whole("TRUSTED_PROXY_COUNT", 0),
         web_workers=read.whole("WEB_WORKERS", 1, minimum=1),
-        web_threads=read.whole("WEB_THREADS", 8, minimum=1),
+        web_threads=read.whole("WEB_THREADS", 4, minimum=1),
         web_queue=read.whole("WEB_QUEUE", 32),
-        web_queue_seconds=read.number("WEB_QUEUE_SECONDS", 0.25, minimum=0.001),
+        web_queue_seconds=read.number("WEB_QUEUE_SECONDS", 0.2, minimum=0.001),
         web_memory_mb=read.whole("WEB_MEMORY_MB", 512),
         web_drain_seconds=read.number("WEB_DRAIN_SECONDS", 0),
         worker_threads=read.whole("WORKER_THREADS", 4, minimum=1),
+        metrics_token=read.text("METRICS_TOKEN", "") or None,
+        metrics_addresses=read.words("METRICS_ADDRESSES"),
         allow_sqlite_with_workers=read.flag("ALLOW_SQLITE_WITH_WORKERS", default=False),
         debug=read.flag("FLASK_DEBUG", default=False),
         log_level=read.text("LOG_LEVEL", "INFO").upper(),
@@ -423,6 +432,7 @@ def _malformed(config: Config) -> list[str]:
     ):
         if not _is_web_address(url):
             faults.append(f"{name} must be an address with https:// (or http:// on a laptop).")
+    faults += _malformed_metrics(config)
     if config.log_level not in _LOG_LEVELS:
         faults.append(f"LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
     if not config.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
@@ -442,6 +452,25 @@ def _malformed(config: Config) -> list[str]:
             " network."
         )
     return faults
+
+
+def _malformed_metrics(config: Config) -> list[str]:
+    faults = [
+        f"METRICS_ADDRESSES must be addresses or networks like 10.0.0.0/8, not {network!r}."
+        for network in config.metrics_addresses
+        if not _is_network(network)
+    ]
+    if config.metrics_token is not None and len(config.metrics_token) < SHORTEST_SECRET:
+        faults.append(f"METRICS_TOKEN must hold at least {SHORTEST_SECRET} random characters.")
+    return faults
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _malformed_mpesa(config: Config) -> list[str]:

@@ -11,6 +11,7 @@ from app.jobs.work import Work
 
 WORK = "sokoni_work"
 GATE = "sokoni_gate"
+METER = "sokoni_meter"
 
 
 def current_work() -> Work:

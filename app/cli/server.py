@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from granian import Granian
+from granian.server import MPServer
 
 from app.cli.children import end_with
 from app.utils.draining import begin_draining
@@ -20,7 +20,7 @@ _NUDGE_SECONDS = 0.2
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
-class Server(Granian):
+class Server(MPServer):
     """Waits before it stops, and then does stop."""
 
     def __init__(self, target: str, *, drain_seconds: float, **options: Any) -> None:

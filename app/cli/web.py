@@ -2,6 +2,9 @@
 
 import gc
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -62,9 +65,21 @@ def serve(config: Config, application: str = "app.wsgi:application") -> None:
     )
     os.register_at_fork(after_in_child=leave_when_told(os.getpid()))
     try:
-        server.serve(target_loader=load)
+        with _place_to_count(config):
+            server.serve(target_loader=load)
     except FatalError as error:
         raise SystemExit(1) from error
+
+
+@contextmanager
+def _place_to_count(config: Config) -> Iterator[None]:
+    """An empty folder in which the processes count; what others counted before is not theirs."""
+    if not config.metrics_enabled:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="sokoni-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
 
 
 def _load_once_for_all() -> None:

@@ -10,6 +10,7 @@ import structlog
 from app.jobs.check_payment import check_due_payments, check_payment
 from app.jobs.deliver_webhooks import deliver_due_webhooks, deliver_webhooks
 from app.jobs.expire_orders import expire_due_orders, expire_order
+from app.jobs.heartbeat import note_heartbeat
 from app.jobs.pictures import erase_unwanted_pictures
 from app.jobs.process_message import process_message, process_waiting_messages
 from app.jobs.tidy import delete_expired_rows
@@ -25,6 +26,7 @@ JOBS: Mapping[str, Job] = {
     "deliver_webhooks": deliver_webhooks,
 }
 _SWEEPS = (
+    note_heartbeat,
     process_waiting_messages,
     check_due_payments,
     expire_due_orders,

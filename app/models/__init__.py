@@ -3,7 +3,14 @@
 from app.models.base import Base
 from app.models.basket import Basket, BasketLine
 from app.models.comment import Comment
-from app.models.infrastructure import IdempotencyKey, Pace, RateCounter, SharedToken
+from app.models.infrastructure import (
+    DoctorProbe,
+    IdempotencyKey,
+    Pace,
+    RateCounter,
+    SharedToken,
+    WorkerHeartbeat,
+)
 from app.models.item import Category, Product
 from app.models.ledger import Account, LedgerEntry, LedgerEvent, LedgerEventKind
 from app.models.notification import Notification
@@ -71,6 +78,7 @@ __all__ = [
     "Decision",
     "DeliveryState",
     "DisabledReason",
+    "DoctorProbe",
     "IdempotencyKey",
     "InboxMessage",
     "InboxSource",
@@ -121,4 +129,5 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEvent",
+    "WorkerHeartbeat",
 ]

@@ -79,3 +79,31 @@ class Pace(Base):
 
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     next_at: Mapped[When]
+
+
+class WorkerHeartbeat(Base):
+    """When a worker on this host last looked for due work: one row a host, however many it has."""
+
+    __tablename__ = "worker_heartbeats"
+
+    host: Mapped[str] = mapped_column(String(255), primary_key=True)
+    swept_at: Mapped[When]
+
+
+class DoctorProbe(Base):
+    """A message that `manage.py doctor` has sent to our own public address, and how it arrived.
+
+    Only who knows the secret can fill it in, and only for a while. ``remote_addr`` is who the web
+    server took for the sender, ``forwarded_for`` the header that it judged by.
+    """
+
+    __tablename__ = "doctor_probes"
+    __table_args__ = table()
+
+    id: Mapped[Id]
+    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    made_at: Mapped[When]
+    heard_at: Mapped[datetime | None] = mapped_column(Moment)
+    remote_addr: Mapped[str | None] = mapped_column(String(45))
+    forwarded_for: Mapped[str | None] = mapped_column(String(300))
+    body_hash: Mapped[str | None] = mapped_column(String(64))
