@@ -27,6 +27,7 @@ class Server(MPServer):
         super().__init__(target, **options)
         self._drain_seconds = drain_seconds
         self._cut_short = threading.Event()
+        self._has_heard = threading.Event()
         self._is_told = False
 
     def signal_handler_interrupt(self, *_args: Any, **_kwargs: Any) -> None:
@@ -43,10 +44,13 @@ class Server(MPServer):
         """
         self._cut_short.wait(self._drain_seconds)
         self.interrupt_signal = True
-        pause = threading.Event()
-        while True:
+        self.main_loop_interrupt.set()
+        while not self._has_heard.wait(_NUDGE_SECONDS):
             self.main_loop_interrupt.set()
-            pause.wait(_NUDGE_SECONDS)
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        self._has_heard.set()
+        super().shutdown(exit_code)
 
 
 def load(target: str) -> Callable[..., Any]:

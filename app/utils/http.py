@@ -41,11 +41,12 @@ def init_http(app: Flask, *, https: bool, trusted_hosts: frozenset[str]) -> None
 
     def refuse_other_hosts() -> None:
         if _hostname(request.environ.get("HTTP_HOST", "")) not in trusted_hosts:
+            g.close_connection = True
             raise BadRequest("This is not the host of this shop. Correct the Host header.")
 
     # Not Werkzeug's TRUSTED_HOSTS: it cuts its entries at the first colon, so [::1] never matches.
     app.before_request(refuse_other_hosts)
-    app.before_request(_refuse_two_lengths)
+    app.before_request(_refuse_doubtful_lengths)
     app.before_request(_refuse_what_is_no_text)
     app.after_request(_add_headers)
     if https:
@@ -80,14 +81,20 @@ def _hostname(host: str) -> str:
     return match.group(1).lower() if match else ""
 
 
-def _refuse_two_lengths() -> None:
-    """A body with two lengths is read differently by two servers: that is how one request is
-    smuggled inside another.
+def _refuse_doubtful_lengths() -> None:
+    """A body whose length two servers read differently is how one request is smuggled inside
+    another.
     """
+    coding = request.environ.get("HTTP_TRANSFER_ENCODING")
+    if not coding:
+        return
     # WSGI allows a server to give an absent length as an empty one.
-    if request.environ.get("HTTP_TRANSFER_ENCODING") and request.environ.get("CONTENT_LENGTH"):
+    if request.environ.get("CONTENT_LENGTH"):
         g.close_connection = True
         raise BadRequest("Send Content-Length or Transfer-Encoding, not both.")
+    if coding.strip().lower() != "chunked":
+        g.close_connection = True
+        raise BadRequest("Of transfer encodings, send chunked, once, or none.")
 
 
 def _refuse_what_is_no_text() -> None:
