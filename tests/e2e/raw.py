@@ -2,6 +2,8 @@
 
 import re
 import socket
+import ssl
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 _STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3})", re.MULTILINE)
@@ -16,10 +18,23 @@ class Heard:
     is_closed: bool
 
 
-def say(port: int, raw: bytes, *, answers: int = 1, seconds: float = 30) -> Heard:
+def say(
+    port: int,
+    raw: bytes,
+    *,
+    answers: int = 1,
+    seconds: float = 30,
+    tls: ssl.SSLContext | None = None,
+    host: str = "",
+) -> Heard:
     """Send the bytes and listen until so many answers are whole, and a moment longer."""
     heard = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+    with ExitStack() as closing:
+        connection: socket.socket = closing.enter_context(
+            socket.create_connection(("127.0.0.1", port), timeout=seconds)
+        )
+        if tls is not None:
+            connection = closing.enter_context(tls.wrap_socket(connection, server_hostname=host))
         try:
             connection.sendall(raw)
             while not _is_whole(heard, answers):
@@ -34,7 +49,7 @@ def say(port: int, raw: bytes, *, answers: int = 1, seconds: float = 30) -> Hear
             return Heard(_statuses(heard), is_closed=not connection.recv(1))
         except TimeoutError:
             return Heard(_statuses(heard), is_closed=False)
-        except (ConnectionResetError, BrokenPipeError):
+        except (ConnectionResetError, BrokenPipeError, ssl.SSLError):
             return Heard(_statuses(heard), is_closed=True)
 
 
