@@ -107,6 +107,7 @@ class Config:
     prompts_per_phone_10_minutes: int
     prompts_per_phone_day: int
 
+    redis_url: str | None = field(repr=False)
     queue_url: str = field(repr=False)
     sweep_seconds: float
 
@@ -309,6 +310,7 @@ def _read(read: _Reader) -> Config:
     mpesa_env = read.choice("MPESA_ENV", MpesaEnv, MpesaEnv.SIMULATOR)
     simulated = mpesa_env is MpesaEnv.SIMULATOR
     secret_key = read.text("SECRET_KEY")
+    redis_url = read.text("REDIS_URL", "")
     shortcode = read.text("MPESA_SHORTCODE", "174379" if simulated else None)
     till = read.text("MPESA_TILL", "") or None
     return Config(
@@ -340,7 +342,7 @@ def _read(read: _Reader) -> Config:
         refresh_token_seconds=read.whole("REFRESH_TOKEN_SECONDS", 30 * 86400, minimum=1),
         password_hash_method=read.text("PASSWORD_HASH_METHOD", "scrypt:32768:8:1"),
         rate_limits_enabled=read.flag("RATE_LIMITS_ENABLED", default=True),
-        rate_limit_storage_url=read.text("RATE_LIMIT_STORAGE_URL", "database://"),
+        rate_limit_storage_url=read.text("RATE_LIMIT_STORAGE_URL", redis_url or "database://"),
         login_failure_limit=read.text("LOGIN_FAILURE_LIMIT", "5 per minute"),
         login_failure_account_limit=read.text("LOGIN_FAILURE_ACCOUNT_LIMIT", "30 per 15 minutes"),
         login_failure_address_limit=read.text("LOGIN_FAILURE_ADDRESS_LIMIT", "60 per 15 minutes"),
@@ -350,7 +352,8 @@ def _read(read: _Reader) -> Config:
         unsigned_callback_limit=read.text("UNSIGNED_CALLBACK_LIMIT", "300 per minute"),
         prompts_per_phone_10_minutes=read.whole("PROMPTS_PER_PHONE_10_MINUTES", 3, minimum=1),
         prompts_per_phone_day=read.whole("PROMPTS_PER_PHONE_DAY", 10, minimum=1),
-        queue_url=read.text("QUEUE_URL", "sqlite:///instance/queue.db"),
+        redis_url=redis_url or None,
+        queue_url=read.text("QUEUE_URL", redis_url or "sqlite:///instance/queue.db"),
         sweep_seconds=read.number("SWEEP_SECONDS", 15, minimum=0.05),
         media_url=read.text("MEDIA_URL", "instance/media"),
         max_picture_bytes=read.whole("MAX_PICTURE_BYTES", 6 * 1024 * 1024, minimum=1024),
@@ -439,6 +442,8 @@ def _malformed(config: Config) -> list[str]:
         faults.append("DATABASE_URL must start with sqlite:/// or postgresql://.")
     if not _is_media_url(config.media_url):
         faults.append("MEDIA_URL must be a folder, file:///folder or s3://bucket/prefix.")
+    if config.redis_url and not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
+        faults.append("REDIS_URL must start with redis://, rediss:// or unix://.")
     if config.log_format not in {"json", "console"}:
         faults.append("LOG_FORMAT must be json or console.")
     if config.mpesa_env is not MpesaEnv.SIMULATOR and not config.is_https:

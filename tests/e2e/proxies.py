@@ -126,15 +126,20 @@ def start_caddy(folder: Path, web_port: int) -> Proxy:
     version = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
     if version < (2, 7):  # the same under an older name
         text = re.sub(r"request_buffers \S+", "buffer_requests", text)
-    text = text.replace("127.0.0.1:5000 127.0.0.1:5001", f"127.0.0.1:{web_port}")
     text = text.replace(
-        f"{HOST} {{\n",
-        f"https://{HOST}:{port} {{\n\tbind 127.0.0.1\n\ttls {certificate} {key}\n",
+        "{$SHOP_DOMAIN:shop.example} {\n",
+        f"{{$SHOP_DOMAIN:shop.example}} {{\n\tbind 127.0.0.1\n\ttls {certificate} {key}\n",
         1,
     )
     text = text.replace("{\n\tservers", "{\n\tadmin off\n\tauto_https off\n\tservers", 1)
     file = folder / "Caddyfile"
     file.write_text(text)
     command = [caddy, "run", "--config", str(file), "--adapter", "caddyfile"]
-    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin", "XDG_DATA_HOME": str(folder)}
+    environment = {
+        "HOME": str(folder),
+        "PATH": "/usr/bin:/bin",
+        "XDG_DATA_HOME": str(folder),
+        "SHOP_DOMAIN": f"https://{HOST}:{port}",
+        "SHOP_SERVERS": f"127.0.0.1:{web_port} 127.0.0.1:{free_port()}",
+    }
     return Proxy(Program("caddy", command, folder, environment), port, 0, folder / "none")
