@@ -76,7 +76,7 @@ class Tally:
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.sent_away[kind] += 1
             self.times_away.append(milliseconds)
-        elif HTTPStatus(status or 500).is_success:
+        elif HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             self.served[kind] += 1
             (self.report_times if kind == "report" else self.times).append(milliseconds)
         else:
