@@ -50,7 +50,7 @@ class Server(MPServer):
 
     def shutdown(self, exit_code: int = 0) -> None:
         self._has_heard.set()
-        super().shutdown(exit_code)
+        super().shutdown(exit_code)  # type: ignore[no-untyped-call]
 
 
 def load(target: str) -> Callable[..., Any]:
