@@ -46,15 +46,7 @@ def compose(config: Config, ports: Ports | None) -> Flask:
     configure_logging(
         level=config.log_level,
         as_json=config.log_format == "json",
-        secrets=(
-            config.secret_key,
-            config.jwt_secret_key,
-            config.mpesa_consumer_secret,
-            config.mpesa_passkey,
-            config.mpesa_initiator_password or "",
-            config.mpesa_c2b_secret,
-            config.metrics_token or "",
-        ),
+        secrets=config.secrets,
     )
     work = build_work(config, ports, reserve=INTAKE_PLACES)
     app.extensions[WORK] = work

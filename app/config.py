@@ -103,6 +103,7 @@ class Config:
     register_limit: str
     write_limit: str
     prompt_user_limit: str
+    payment_claim_limit: str
     unsigned_callback_limit: str
     prompts_per_phone_10_minutes: int
     prompts_per_phone_day: int
@@ -166,6 +167,34 @@ class Config:
     def metrics_enabled(self) -> bool:
         """Whether anybody may read figures; otherwise none are gathered."""
         return self.metrics_token is not None or bool(self.metrics_addresses)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log line may show, whoever writes it."""
+        return tuple(
+            secret
+            for secret in (
+                self.secret_key,
+                self.jwt_secret_key,
+                self.mpesa_consumer_secret,
+                self.mpesa_passkey,
+                self.mpesa_initiator_password,
+                self.mpesa_c2b_secret,
+                self.metrics_token,
+            )
+            if secret
+        )
+
+    @property
+    def shortcodes(self) -> frozenset[str]:
+        """The numbers at which money reaches us: the paybill or store, the till, the menu's."""
+        numbers = (self.mpesa_shortcode, self.mpesa_till, self.mpesa_c2b_shortcode)
+        return frozenset(number for number in numbers if number)
+
+    @property
+    def customers_pay_to_till(self) -> bool:
+        """Whether what customers type is a till, at which nobody is asked for an account number."""
+        return self.mpesa_c2b_shortcode == self.mpesa_till
 
     @property
     def has_initiator(self) -> bool:
@@ -349,6 +378,7 @@ def _read(read: _Reader) -> Config:
         register_limit=read.text("REGISTER_LIMIT", "120 per minute; 2000 per hour"),
         write_limit=read.text("WRITE_LIMIT", "600 per minute"),
         prompt_user_limit=read.text("PROMPT_USER_LIMIT", "30 per 10 minutes; 200 per day"),
+        payment_claim_limit=read.text("PAYMENT_CLAIM_LIMIT", "3 per 10 minutes; 6 per day"),
         unsigned_callback_limit=read.text("UNSIGNED_CALLBACK_LIMIT", "300 per minute"),
         prompts_per_phone_10_minutes=read.whole("PROMPTS_PER_PHONE_10_MINUTES", 3, minimum=1),
         prompts_per_phone_day=read.whole("PROMPTS_PER_PHONE_DAY", 10, minimum=1),

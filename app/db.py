@@ -6,13 +6,15 @@ takes the lock at BEGIN (a reader that turns writer fails at once, whatever the 
 that foreign keys count.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -27,14 +29,13 @@ POSTGRES_OPTIONS = (
     " -c idle_in_transaction_session_timeout=15000"
 )
 EXTENSION = "sokoni_database"
+OVERFLOW = 5
+"""Connections to PostgreSQL that a process may open beyond its pool, for a moment."""
 
 Bell = Callable[[str, int], None]
 """Announces a job's work on one row, and raises nothing."""
 
 _BELLS = "sokoni_bells"
-
-POOL_OVERFLOW = 5
-"""Connections beyond the pool's size that are opened when many want one at once."""
 
 _inside_transaction: ContextVar[bool] = ContextVar("inside_transaction", default=False)
 _uses_reserve: ContextVar[bool] = ContextVar("uses_reserve", default=False)
@@ -57,7 +58,7 @@ class Database:
         """
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = self._engine(pool_size, POOL_OVERFLOW, pool_timeout_seconds)
+        self.engine = self._engine(pool_size, OVERFLOW, pool_timeout_seconds)
         self.reserve = self._engine(reserve, 0, pool_timeout_seconds) if reserve else None
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._reserved_sessions = (
@@ -89,13 +90,27 @@ class Database:
                 self.bell(job, row_id)
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(self, *, statement_seconds: float | None = None) -> Iterator[Session]:
         """A session that only reads; what is changed in it is thrown away.
 
         What was loaded stays readable after it: closing detaches, where a rollback would expire.
+        ``statement_seconds`` is how long a statement of it may take, if that is to be less than
+        usual; SQLite, whose readers wait for nobody, needs no such limit.
         """
         with self._session() as session:
+            if statement_seconds is not None and not self.is_sqlite:
+                limit = f"{int(statement_seconds * 1000)}ms"
+                session.execute(select(func.set_config("statement_timeout", limit, True)))  # noqa: FBT003 - for this transaction alone
             yield session
+
+    def can_be_written(self) -> bool:
+        """False for SQLite files that are not ours to write. It writes beside its file as well: a
+        read-only folder is a read-only shop.
+        """
+        if not self.is_sqlite or not self.url.database:
+            return True
+        file = Path(self.url.database)
+        return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
 
     def dispose(self) -> None:
         self.engine.dispose()

@@ -81,6 +81,11 @@ def may_pay_for(actor: Actor, order: Order) -> bool:
     return order.user_id == actor.user_id
 
 
+def orders_whose_money_is_shown(actor: Actor) -> ColumnElement[bool]:
+    """A condition on Order: what its buyer says of their money is theirs, and for admins."""
+    return true() if actor.is_admin else own_orders(actor)
+
+
 def cancellable_orders(actor: Actor) -> ColumnElement[bool]:
     return true() if actor.is_admin else Order.user_id == actor.user_id
 
@@ -97,6 +102,11 @@ def may_contact_buyer(actor: Actor, order: Order) -> bool:
     left alone. A buyer's e-mail address is never a seller's to know.
     """
     return actor.is_admin or order.status in (OrderStatus.PAID, OrderStatus.SHIPPED)
+
+
+def may_refund(actor: Actor) -> bool:
+    """Money goes back by the hand of an admin alone; sellers and buyers ask one."""
+    return actor.is_admin
 
 
 def visible_payments(actor: Actor) -> ColumnElement[bool]:

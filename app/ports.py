@@ -146,7 +146,10 @@ class RequestAccepted:
 
 @dataclass(frozen=True, slots=True)
 class PulledRow:
-    """One payment as Safaricom's own list shows it. ``msisdn`` is as it came, masked or not."""
+    """One payment as Safaricom's own list shows it, or the undoing of one, which may be below zero.
+
+    ``msisdn`` is as it came, masked or not.
+    """
 
     receipt: str
     amount_cents: int

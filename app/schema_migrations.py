@@ -66,7 +66,12 @@ def current_revision(database: Database) -> str | None:
 
 
 def head_revision() -> str | None:
-    return ScriptDirectory(str(FOLDER)).get_current_head()
+    return _scripts().get_current_head()
+
+
+def is_known(revision: str) -> bool:
+    """Whether this code has the migration; a newer code's database is at one that it has not."""
+    return any(script.revision == revision for script in _scripts().walk_revisions())
 
 
 def is_current(database: Database) -> bool:
@@ -80,6 +85,10 @@ def differences(database: Database) -> list[str]:
             connection, opts={"compare_type": True, "include_name": is_in_models}
         )
         return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(FOLDER))
 
 
 def is_in_models(name: str | None, kind: str, _parents: object) -> bool:

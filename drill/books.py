@@ -12,6 +12,22 @@ from datetime import datetime
 from enum import StrEnum
 
 
+class What(StrEnum):
+    PAYMENT = "payment"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A payment or a refund of the shop."""
+
+    what: What
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Movement:
     """Money that left one hand and reached another, whatever anybody was told.
@@ -30,7 +46,10 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """One event of the ledger that changed what the shop holds at M-Pesa."""
+    """One event of the ledger that changed what the shop holds at M-Pesa.
+
+    ``about`` is the payment or the refund that it stands for.
+    """
 
     event_id: int
     cents: int
@@ -38,19 +57,21 @@ class Booking:
     names: frozenset[str]
     receipt: str | None
     booked_at: datetime
-    payment_id: int | None = None
+    about: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A payment that the shop asked for, whatever became of it."""
+    """Money that the shop asked for, or gave back, whatever became of it.
 
-    payment_id: int
-    order: str
-    phone: str | None
-    cents: int
+    ``order`` and ``phone`` are of a prompt, which may have no other name.
+    """
+
+    about: Subject
     status: str
     names: frozenset[str]
+    order: str | None = None
+    phone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +79,26 @@ class Matter:
     """A task that a person has, and what it is about."""
 
     kind: str
-    payment_id: int | None = None
-    order: str | None = None
+    about: Subject | None = None
     receipt: str | None = None
-    refund_id: int | None = None
 
 
 UNBOOKED = frozenset(
-    {"unknown_payment", "wrong_amount", "receipt_conflict", "stuck_message", "unmatched_money"}
+    {
+        "unknown_payment",
+        "unknown_refund",
+        "wrong_amount",
+        "receipt_conflict",
+        "unmatched_money",
+        "statement_difference",
+    }
 )
 """Tasks that say: money may have moved that is not in the books."""
 
-UNMOVED = frozenset({"disputed_payment"})
+UNBOOKED_RECEIPTS = UNBOOKED - {"unknown_payment", "unknown_refund"}
+"""The same of a receipt itself; tasks about refunds name the receipt that is given back."""
+
+UNMOVED = frozenset({"disputed_payment", "unknown_refund"})
 """Tasks that say: the books may show money that never moved."""
 
 CONFLICT = frozenset({"receipt_conflict"})
@@ -170,18 +199,14 @@ class _Known:
         for attempt in attempts:
             for name in (*attempt.names, _place(attempt.order, attempt.phone)):
                 self._attempts[name].append(attempt)
-        self._kinds: dict[tuple[str, object], set[str]] = defaultdict(set)
+        self._kinds: dict[Subject | str, set[str]] = defaultdict(set)
         for matter in matters:
-            for about in (
-                ("payment", matter.payment_id),
-                ("order", matter.order),
-                ("receipt", matter.receipt),
-            ):
-                if about[1] is not None:
+            for about in (matter.about, matter.receipt):
+                if about is not None:
                     self._kinds[about].add(matter.kind)
 
     def tells_of_unbooked(self, movement: Movement) -> bool:
-        if self._told(UNBOOKED, ("receipt", movement.receipt)):
+        if self._told(UNBOOKED_RECEIPTS, movement.receipt):
             return True
         attempts = [one for name in movement.names for one in self._attempts.get(name, ())]
         if not attempts and movement.order is not None:
@@ -189,22 +214,20 @@ class _Known:
             place = _place(movement.order, movement.phone)
             attempts = [one for one in self._attempts.get(place, ()) if not one.names]
         return any(
-            self._told(UNBOOKED, ("payment", one.payment_id))
-            for one in attempts
-            if one.status not in BOOKED_STATES
+            self._told(UNBOOKED, one.about) for one in attempts if one.status not in BOOKED_STATES
         )
 
     def tells_of_unmoved(self, booking: Booking) -> bool:
-        return self._told(UNMOVED, ("payment", booking.payment_id))
+        return self._told(UNMOVED, booking.about)
 
     def tells_of_conflict(self, booking: Booking) -> bool:
-        return self._told(CONFLICT, ("payment", booking.payment_id))
+        return self._told(CONFLICT, booking.about)
 
-    def _told(self, kinds: frozenset[str], about: tuple[str, object]) -> bool:
-        return about[1] is not None and bool(self._kinds.get(about, set()) & kinds)
+    def _told(self, kinds: frozenset[str], about: Subject | str | None) -> bool:
+        return about is not None and bool(self._kinds.get(about, set()) & kinds)
 
 
-def _place(order: str, phone: str | None) -> str:
+def _place(order: str | None, phone: str | None) -> str:
     return f"{order}/{phone}"
 
 

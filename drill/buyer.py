@@ -25,6 +25,9 @@ _HURRIED_PATIENCE_SECONDS = 10.0
 _LOOKS = (0.4, 0.8, 1.5, 2.5, 4.0)
 """Pauses between two looks at a transaction; after the last the buyer looks no more."""
 
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0
+"""Between two tries where the shop names no pause itself."""
+
 _MOST_TRIES = 8
 _LONGEST_HANG_UP_SECONDS = 0.05
 _FATED_PHONES = 10_000
@@ -87,9 +90,11 @@ class Buyer:
         self._keys = itertools.count(1)
         self._phones = itertools.count(number * _PHONES_OF_A_BUYER + twin * _PHONES_OF_A_TWIN)
 
-    def make_twin(self, twin: int) -> "Buyer":
-        """Another buyer who comes at the same time, with dice and phones of their own."""
-        return Buyer(self.world, self.number, twin)
+    def make_twin(self, twin: int, person: Person | None = None) -> "Buyer":
+        """Another who comes at the same time, with dice and phones of their own."""
+        other = Buyer(self.world, self.number, twin)
+        other.person = person or other.person
+        return other
 
     # --- phones ---
 
@@ -120,6 +125,7 @@ class Buyer:
         hang_up: float | None = None
         if self.dice.random() < world.options.faults.client_hangs_up:
             hang_up = self.dice.uniform(0, _LONGEST_HANG_UP_SECONDS)
+        pause = _FIRST_PAUSE_SECONDS
         while True:
             answer = self._try(path, body, key, hang_up)
             if answer is not None and answer.code not in _SAY_IT_AGAIN:
@@ -127,8 +133,8 @@ class Buyer:
             if time.monotonic() > deadline:
                 return None
             hang_up = None
-            wait = answer.retry_after_seconds if answer else None
-            yield min(wait or 0.5, 2.0)
+            yield (answer.retry_after_seconds if answer else None) or pause
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _try(
         self, path: str, body: Mapping[str, Any], key: str, hang_up: float | None
@@ -187,10 +193,15 @@ class Buyer:
             answer = self.world.caller.call("GET", path, token=self.person.token)
         except NoAnswer:
             return None
+        if answer.status >= 400:  # noqa: PLR2004 - every refusal
+            self.world.notes.refused(answer.code)
         return answer.document if answer.status == 200 else None  # noqa: PLR2004 - OK
 
-    def pay(self, order_id: int, *first: str) -> Steps[bool]:
-        """Ask these phones, then good ones, until one has paid or there is no use in asking."""
+    def pay(self, order_id: int, *first: str) -> Steps[int | None]:
+        """Ask these phones, then good ones, until one has paid or there is no use in asking.
+
+        The transaction by which one paid, as far as the buyer saw it.
+        """
         phones = self._phones_to_ask(first)
         phone = next(phones)
         for _ in range(_MOST_TRIES):
@@ -198,9 +209,9 @@ class Buyer:
             if pushed.code in {"202", "payment_in_progress"} and pushed.transaction_id is not None:
                 status = yield from self.watch(pushed.transaction_id)
                 if status == "succeeded":
-                    return True
+                    return pushed.transaction_id
                 if status in _LIVE:
-                    return False  # the buyer has waited long enough, and believes what comes
+                    return None  # the buyer has waited long enough, and believes what comes
                 phone = next(phones)
             elif pushed.code in {
                 "payment_network_unavailable",
@@ -211,8 +222,8 @@ class Buyer:
             elif pushed.code == "payment_network_refused":
                 phone = next(phones)
             else:
-                return False
-        return False
+                return None
+        return None
 
     def _phones_to_ask(self, first: tuple[str, ...]) -> Iterator[str]:
         yield from first

@@ -28,6 +28,12 @@ _CHANCES = {
     "refused": "a push is refused",
     "query_error": "the queries of a prompt fail now and then",
     "token_unavailable": "there is no access token to be had",
+    "result_lost": "the result of a refund, or of a question, never comes",
+    "result_twice": "one that comes, comes twice",
+    "result_late": "it comes three simulated minutes late",
+    "ack_lost": "a refund is accepted and the answer lost",
+    "request_refused": "a refund is refused",
+    "queue_timeout": "notice comes that it waited too long in M-Pesa's queue",
     "client_hangs_up": "a customer does not hear the shop's answer",
 }
 

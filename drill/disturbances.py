@@ -5,6 +5,7 @@ A moment is a number of stories begun, not a time: a seed gives the same on a sl
 
 import os
 import signal
+import sqlite3
 import threading
 import time
 import traceback
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from random import Random
 
 import psycopg
+from sqlalchemy.exc import DBAPIError
 
 from drill.options import Options
 from drill.processes import wait_until
@@ -25,9 +27,6 @@ _POLL_SECONDS = 0.05
 _PAYMENTS_IN_A_ROUND = 500
 _FIRST, _LAST = 0.05, 0.9
 """Shares of the stories before and after which nothing happens."""
-
-_TRIES = 20
-_TRY_PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +41,15 @@ class Disturbance:
 
 def _kill_web_worker(stage: Stage, dice: Random) -> None:
     """One of the processes that serve; the web server starts another."""
-    for _ in range(_TRIES):
-        if children := stage.web_children():
-            with suppress(ProcessLookupError):
+
+    def is_killed() -> bool:
+        with suppress(ProcessLookupError):
+            if children := stage.web_children():
                 os.kill(dice.choice(children), signal.SIGKILL)
-                return
-        time.sleep(_TRY_PAUSE_SECONDS)
-    raise RuntimeError("No web process was there to be killed.")
+                return True
+        return False
+
+    wait_until(is_killed, "a web process is there to be killed")
 
 
 def _kill_web(stage: Stage, _dice: Random) -> None:
@@ -81,13 +82,15 @@ def _kill_database(stage: Stage, _dice: Random) -> None:
 
 def _kill_backend(stage: Stage, dice: Random) -> None:
     """PostgreSQL then ends all its connections and recovers, as after a crash of its own."""
-    for _ in range(_TRIES):
+
+    def is_killed() -> bool:
         with suppress(psycopg.Error, ProcessLookupError):
             if backends := stage.postgres.find_backends():
                 os.kill(dice.choice(backends), signal.SIGKILL)
-                return
-        time.sleep(_TRY_PAUSE_SECONDS)
-    raise RuntimeError("No connection of the shop was there to be killed.")
+                return True
+        return False
+
+    wait_until(is_killed, "a connection of the shop is there to be killed")
 
 
 def _restart_fast(stage: Stage, _dice: Random) -> None:
@@ -128,14 +131,14 @@ def _freeze_worker(stage: Stage, dice: Random) -> None:
 
 
 def _lose_queue(stage: Stage, _dice: Random) -> None:
-    for _ in range(_TRIES):
+    def is_lost() -> bool:
         try:
             stage.forget_queue()
-        except Exception:  # noqa: BLE001 - the database may just be down; each driver has its own
-            time.sleep(_TRY_PAUSE_SECONDS)
-        else:
-            return
-    raise RuntimeError("The queue could not be lost.")
+        except (DBAPIError, sqlite3.Error):
+            return False  # the database is just down, or the queue is being written
+        return True
+
+    wait_until(is_lost, "the queue is lost")
 
 
 def _hold_callbacks(stage: Stage, dice: Random) -> None:

@@ -1,7 +1,7 @@
 """What both sides wrote down, read into the plain values that `books` compares."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,22 +10,31 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.models import (
+    LIVE_REFUNDS,
     LIVE_STATES,
     Account,
     InboxMessage,
     LedgerEntry,
     LedgerEvent,
+    LedgerEventKind,
+    MpesaRequest,
     Order,
     OrderLine,
     OrderStatus,
     Payment,
     PaymentKind,
     Product,
+    Refund,
+    RefundKind,
+    RefundState,
+    RequestKind,
     Task,
 )
-from drill.books import Attempt, Booking, Matter, Movement
+from drill.books import Attempt, Booking, Matter, Movement, Subject, What
 
-_SOLD = (OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
+_NAMES = ("receipt", "checkout_request_id", "conversation_id", "originator_conversation_id")
+_MOVES_MONEY = (RequestKind.REVERSAL, RequestKind.PAYOUT)
+_SOLD = (OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED, OrderStatus.REFUNDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,104 +60,171 @@ class Told:
     units: Mapping[int, int] = field(default_factory=dict)
 
 
-def read_movements(moved: Sequence[Mapping[str, Any]]) -> list[Movement]:
+def read_movements(moved: Sequence[Mapping[str, Any]], orders: Collection[str]) -> list[Movement]:
+    """The simulator's; M-Pesa's own charges are none of the shop's business.
+
+    A prompt names its order; what a payer typed is an order's number only if the shop has one.
+    """
     return [
         Movement(
             receipt=one["receipt"],
-            cents=one["amount"] * 100,
-            order=one["account_reference"],
+            cents=round(one["amount"] * 100),
+            order=_order_of(one, orders),
             phone=one["phone"],
-            names=frozenset({one["receipt"], one["checkout_request_id"]}),
+            names=_names_of_movement(one),
             moved_at=datetime.fromisoformat(one["moved_at"]),
         )
         for one in moved
+        if one["kind"] != "charge"
     ]
 
 
+def _names_of_movement(moved: Mapping[str, Any]) -> frozenset[str]:
+    linked = moved["linked_receipt"]
+    names = (moved[name] for name in _NAMES)
+    return _known(*names, _reversal_of(linked) if linked else None)
+
+
+def _order_of(moved: Mapping[str, Any], orders: Collection[str]) -> str | None:
+    account = str(moved["account_reference"])
+    if moved["kind"] == "express":
+        return account
+    typed = "".join(account.split()).upper()
+    return typed if moved["kind"] == "c2b" and typed in orders else None
+
+
+def read_order_numbers(session: Session) -> set[str]:
+    return set(session.scalars(select(Order.number)))
+
+
 def read_bookings(session: Session) -> list[Booking]:
+    """Events that changed what the shop holds at M-Pesa.
+
+    Money without an order is booked as such, and turned back when its order is found and books it
+    as a payment: of those two nothing is left.
+    """
     rows = session.execute(
-        select(
-            LedgerEvent.id,
-            LedgerEvent.reference,
-            LedgerEvent.payment_id,
-            LedgerEvent.created_at,
-            LedgerEntry.amount_cents,
-            Order.number,
-            Payment.checkout_request_id,
-            Payment.mpesa_receipt,
-        )
+        select(LedgerEvent, LedgerEntry.amount_cents, Order.number, Payment)
         .join(LedgerEntry, LedgerEntry.event_id == LedgerEvent.id)
         .outerjoin(Order, Order.id == LedgerEvent.order_id)
         .outerjoin(Payment, Payment.id == LedgerEvent.payment_id)
         .where(LedgerEntry.account == Account.MPESA, LedgerEntry.amount_cents != 0)
         .order_by(LedgerEvent.id)
-    )
+    ).all()
+    refunds = _names_of_refunds(session)
+    found_later = {event.reference for event, *_ in rows if event.kind == LedgerEventKind.MATCHED}
+    placeless = {LedgerEventKind.UNMATCHED, LedgerEventKind.MATCHED}
     return [
-        Booking(
-            event_id=row.id,
-            cents=row.amount_cents,
-            order=row.number,
-            # What has no payment is named after its receipt: "unmatched:TKQ1ABCDEF".
-            names=frozenset(
-                name
-                for name in (
-                    row.checkout_request_id,
-                    row.mpesa_receipt,
-                    row.reference.partition(":")[2],
-                )
-                if name
-            ),
-            receipt=row.mpesa_receipt,
-            booked_at=row.created_at,
-            payment_id=row.payment_id,
-        )
-        for row in rows
+        _booking(event, cents, number, payment, refunds)
+        for event, cents, number, payment in rows
+        if not (event.kind in placeless and event.reference in found_later)
     ]
 
 
+def _booking(
+    event: LedgerEvent,
+    cents: int,
+    order: str | None,
+    payment: Payment | None,
+    refunds: Mapping[int, frozenset[str]],
+) -> Booking:
+    """Its references are like "refund:7" and "receipt:UKQ1ABCDEF"."""
+    kind, _, name = event.reference.partition(":")
+    about, names, receipt = None, frozenset({name}), None
+    if kind == What.REFUND:
+        about = Subject(What.REFUND, int(name))
+        names = refunds.get(about.id, frozenset())
+    elif payment is not None:
+        about = Subject(What.PAYMENT, payment.id)
+        names = _known(payment.checkout_request_id, payment.mpesa_receipt)
+        receipt = payment.mpesa_receipt
+    return Booking(event.id, cents, order, names, receipt, event.created_at, about)
+
+
+def _names_of_refunds(session: Session) -> dict[int, frozenset[str]]:
+    """A reversal is also known by what it reverses, which happens once."""
+    names = {
+        refund.id: _known(
+            refund.refund_receipt,
+            _reversal_of(refund.receipt) if refund.kind == RefundKind.REVERSAL else None,
+        )
+        for refund in session.scalars(select(Refund).order_by(Refund.id))
+    }
+    requests = select(MpesaRequest).where(
+        MpesaRequest.refund_id.is_not(None), MpesaRequest.kind.in_(_MOVES_MONEY)
+    )
+    for request in session.scalars(requests):
+        if request.refund_id is not None:
+            names[request.refund_id] |= _known(request.originator_id, request.conversation_id)
+    return names
+
+
+def _known(*names: str | None) -> frozenset[str]:
+    return frozenset(name for name in names if name)
+
+
+def _reversal_of(receipt: str) -> str:
+    return f"reversal of {receipt}"
+
+
 def read_attempts(session: Session) -> list[Attempt]:
-    rows = session.execute(
+    """Prompts and refunds."""
+    prompts = session.execute(
         select(Payment, Order.number)
         .join(Order, Order.id == Payment.order_id)
         .where(Payment.kind == PaymentKind.STK_PUSH)
         .order_by(Payment.id)
     )
+    refunds = _names_of_refunds(session)
+    states = {row.id: row.state for row in session.execute(select(Refund.id, Refund.state))}
     return [
-        Attempt(
-            payment_id=payment.id,
-            order=number,
-            phone=payment.msisdn,
-            cents=payment.amount_cents,
-            status=payment.status,
-            names=frozenset(
-                name for name in (payment.checkout_request_id, payment.mpesa_receipt) if name
-            ),
-        )
-        for payment, number in rows
+        *(
+            Attempt(
+                Subject(What.PAYMENT, payment.id),
+                payment.status,
+                _known(payment.checkout_request_id, payment.mpesa_receipt),
+                number,
+                payment.msisdn,
+            )
+            for payment, number in prompts
+        ),
+        *(
+            Attempt(Subject(What.REFUND, refund_id), states[refund_id], names)
+            for refund_id, names in refunds.items()
+        ),
     ]
 
 
 def read_matters(session: Session) -> list[Matter]:
     rows = session.execute(
-        select(Task.kind, Task.payment_id, Task.receipt, Task.refund_id, Order.number)
-        .outerjoin(Order, Order.id == Task.order_id)
-        .order_by(Task.id)
+        select(Task.kind, Task.payment_id, Task.refund_id, Task.receipt).order_by(Task.id)
     )
-    return [
-        Matter(row.kind, row.payment_id, row.number, row.receipt, row.refund_id) for row in rows
-    ]
+    return [Matter(row.kind, _subject(row.payment_id, row.refund_id), row.receipt) for row in rows]
+
+
+def _subject(payment_id: int | None, refund_id: int | None) -> Subject | None:
+    if refund_id is not None:
+        return Subject(What.REFUND, refund_id)
+    return None if payment_id is None else Subject(What.PAYMENT, payment_id)
 
 
 def find_open_attempts(session: Session) -> list[Row]:
-    """Payments that are not final, and of which no person was told."""
-    told = select(Task.payment_id).where(Task.payment_id.is_not(None))
-    rows = session.execute(
+    """Payments and refunds that are not final, and of which no person was told."""
+    told_of_payments = select(Task.payment_id).where(Task.payment_id.is_not(None))
+    payments = session.execute(
         select(Payment.id, Payment.status, Payment.next_check_at)
-        .where(Payment.status.in_(LIVE_STATES), Payment.id.not_in(told))
+        .where(Payment.status.in_(LIVE_STATES), Payment.id.not_in(told_of_payments))
         .order_by(Payment.id)
     )
+    told_of_refunds = select(Task.refund_id).where(Task.refund_id.is_not(None))
+    refunds = session.execute(
+        select(Refund.id, Refund.state.label("status"), Refund.next_check_at)
+        .where(Refund.state.in_(LIVE_REFUNDS), Refund.id.not_in(told_of_refunds))
+        .order_by(Refund.id)
+    )
     return [
-        Row(f"payment {row.id}", f"is {row.status}, next looked at {row.next_check_at}")
+        Row(f"{what} {row.id}", f"is {row.status}, next looked at {row.next_check_at}")
+        for what, rows in ((What.PAYMENT, payments), (What.REFUND, refunds))
         for row in rows
     ]
 
@@ -178,12 +254,17 @@ def find_wrong_stock(
 ) -> tuple[list[Row], int, list[Row]]:
     """Oversold products, by how many units in all, and products that lost or won units.
 
-    What was there in the beginning is what the drill itself put on the shelf.
+    What was there in the beginning is what the drill itself put on the shelf. Goods of an order
+    whose money went back are gone, unless its refund put them back.
     """
+    restocked = select(Refund.order_id).where(
+        Refund.restock, Refund.state == RefundState.SUCCEEDED, Refund.order_id.is_not(None)
+    )
     promised = or_(Order.status.in_(_SOLD), Order.status == OrderStatus.PENDING)
     counted = session.execute(
         select(OrderLine.product_id, Order.status, func.sum(OrderLine.quantity).label("units"))
         .join(Order, and_(Order.id == OrderLine.order_id, promised))
+        .where(or_(Order.status != OrderStatus.REFUNDED, Order.id.not_in(restocked)))
         .group_by(OrderLine.product_id, Order.status)
     ).all()
     sold, held = Counter[int](), Counter[int]()

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.models import Order, Payment
 from app.services.audit import AuditLimits, audit
-from drill.books import Comparison, Fault, compare
+from drill.books import Comparison, Fault, Movement, compare
 from drill.evidence import (
     Row,
     Told,
@@ -24,6 +24,7 @@ from drill.evidence import (
     read_bookings,
     read_matters,
     read_movements,
+    read_order_numbers,
     sum_owed,
 )
 from drill.report import Check, Money
@@ -36,6 +37,7 @@ _OVERDUE_BY = timedelta(seconds=5)
 class Findings:
     """Of one look at the database."""
 
+    movements: Sequence[Movement]
     comparison: Comparison
     checks: Sequence[Check]
     orders: int
@@ -45,8 +47,9 @@ class Findings:
 
 def examine(session: Session, told: Told, now: datetime) -> Findings:
     """Hold what is in the database against what the drill knows by itself. Changes nothing."""
+    movements = read_movements(told.moved, read_order_numbers(session))
     comparison = compare(
-        read_movements(told.moved),
+        movements,
         read_bookings(session),
         read_attempts(session),
         read_matters(session),
@@ -69,6 +72,7 @@ def examine(session: Session, told: Told, now: datetime) -> Findings:
         ),
     ]
     return Findings(
+        movements,
         comparison,
         checks,
         orders=session.scalar(select(func.count()).select_from(Order)) or 0,

@@ -15,6 +15,9 @@ from drill.caller import Answer, Caller
 PASSWORD = "Correct horse 12"  # noqa: S105 - of people who exist for a few minutes
 HOT_UNITS = 8
 _SELLERS = 3
+_ADMINS = 2
+"""One asks for a refund, the other approves it."""
+
 _ORDINARY = 40
 _ORDINARY_UNITS = 1_000_000
 _SCARCE_UNITS = (5, 60)
@@ -35,6 +38,7 @@ class Market:
     """``units`` is what each product began with, and may never have been sold beyond."""
 
     customers: list[Person]
+    admins: list[Person]
     ordinary: list[int] = field(default_factory=list)
     scarce: list[int] = field(default_factory=list)
     hot: list[int] = field(default_factory=list)
@@ -44,15 +48,17 @@ class Market:
 def open_market(
     caller: Caller, database: Database, *, payments: int, rushes: int, seed: int
 ) -> Market:
-    """Over the API, save for the sellers' role, which no API gives."""
+    """Over the API, save for the roles, of which an API could give none to the first admin."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         sellers = list(
             pool.map(lambda number: _sign_up(caller, f"seller{number}"), range(_SELLERS))
         )
-        _make_sellers(database, sellers)
+        admins = [_sign_up(caller, f"admin{number}") for number in range(_ADMINS)]
+        _promote(database, sellers, Role.SELLER)
+        _promote(database, admins, Role.ADMIN)
         how_many = min(max(20, payments // 10), 200)
         names = [f"customer{number}" for number in range(how_many)]
-        market = Market(list(pool.map(lambda name: _sign_up(caller, name), names)))
+        market = Market(list(pool.map(lambda name: _sign_up(caller, name), names)), admins)
         dice = Random(f"{seed}/market")
         wanted = {
             "ordinary": [_ORDINARY_UNITS] * _ORDINARY,
@@ -79,12 +85,12 @@ def _sign_up(caller: Caller, name: str) -> Person:
     return Person(name, signed_in["access_token"])
 
 
-def _make_sellers(database: Database, sellers: list[Person]) -> None:
+def _promote(database: Database, people: list[Person], role: Role) -> None:
     with database.transaction() as session:
         session.execute(
             update(User)
-            .where(User.username.in_([one.username for one in sellers]))
-            .values(role=Role.SELLER)
+            .where(User.username.in_([one.username for one in people]))
+            .values(role=role)
         )
 
 

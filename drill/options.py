@@ -6,7 +6,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """Probabilities. All but the last are the simulator's, under its own names, for each push."""
+    """Probabilities; all but the last are the simulator's, under its own names.
+
+    The first are rolled for each push and its queries, those of results and requests for each
+    refund and each question about one.
+    """
 
     callback_lost: float = 0.30
     callback_twice: float = 0.30
@@ -15,6 +19,12 @@ class Faults:
     refused: float = 0.05
     query_error: float = 0.10
     token_unavailable: float = 0.20
+    result_lost: float = 0.30
+    result_twice: float = 0.30
+    result_late: float = 0.30
+    ack_lost: float = 0.05
+    request_refused: float = 0.05
+    queue_timeout: float = 0.02
     client_hangs_up: float = 0.05
     """A customer's connection is gone before the shop's answer is read."""
 

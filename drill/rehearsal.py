@@ -5,18 +5,26 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Self
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
-from app.models import LIVE_STATES, InboxMessage, Order, OrderStatus, Payment
+from app.models import (
+    LIVE_REFUNDS,
+    LIVE_STATES,
+    InboxMessage,
+    Order,
+    OrderStatus,
+    Payment,
+    Refund,
+    RefundKind,
+)
 from app.utils.clock import utc_now
-from drill.books import Comparison
+from drill.books import Comparison, Movement
 from drill.buyer import Buyer, Notes, Steps, World
 from drill.caller import Caller
 from drill.crowd import Crowd
@@ -30,8 +38,8 @@ from drill.stage import Stage
 from drill.stories import Story, plan_stories
 
 _STEP_SECONDS = 30.0
-_STEPS = 80
-"""Simulated time that is let pass at the end: beyond the last thing the simulator may have due."""
+_MOST_STEPS = 200
+"""Steps of simulated time in the end, while the simulator still has something due."""
 
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 3.0
@@ -88,7 +96,14 @@ class Rehearsal:
         )
         units = dict(market.units)
         crowd = Crowd(threads=options.connections, most_at_once=options.buyers)
-        world = World(options, caller, crowd, market, stage.safaricom, stage.safaricom.fates())
+        world = World(
+            options,
+            caller,
+            crowd,
+            market,
+            stage.safaricom,
+            stage.safaricom.fates(in_a_hurry=options.hurry),
+        )
         fate = Fate(stage, plan_disturbances(options, len(self._plan)), lambda: crowd.begun)
         began = time.time()
         fate.start()
@@ -100,7 +115,7 @@ class Rehearsal:
         with stage.database.reading() as session:
             findings = examine(session, self.told, utc_now())
         stage.stop_shop()
-        pace = self._pace(began, crowd.all_begun_at or shopped)
+        pace = self._pace(findings.movements, began, crowd.all_begun_at or shopped)
         times = Times(pace, shopped - began, settled - shopped)
         return self._report(findings, world.notes, crowd, fate, times)
 
@@ -125,8 +140,10 @@ class Rehearsal:
         self._wait(lambda: stage.is_up, "waiting for what was killed")
         if self.options.hurry:
             self._end_leases()
-        for step in range(_STEPS):
-            self._say("letting simulated time pass", step / _STEPS)
+        for step in range(_MOST_STEPS):
+            if not stage.safaricom.count_to_come():
+                break
+            self._say("letting simulated time pass", step / _MOST_STEPS)
             stage.safaricom.advance(_STEP_SECONDS)
         self.told = self._ask_simulator(notes, units)
         self._wait(self._is_quiet, "waiting until nothing is open")
@@ -149,15 +166,16 @@ class Rehearsal:
         """As if the minute were over for which a dead worker keeps a payment to itself."""
         now = utc_now()
         with self._stage.database.transaction() as session:
-            session.execute(
-                update(Payment).where(Payment.leased_until > now).values(leased_until=now)
-            )
+            for table in (Payment, Refund):
+                session.execute(
+                    update(table).where(table.leased_until > now).values(leased_until=now)
+                )
 
     def _ask_simulator(self, notes: Notes, units: dict[int, int]) -> Told:
         safaricom = self._stage.safaricom
         safaricom.mark_time()
         return Told(
-            moved=safaricom.payments(),
+            moved=safaricom.movements(),
             prompts=Counter(one["phone"] for one in safaricom.prompts()),
             prompts_asked=notes.prompts_asked,
             orders=notes.orders,
@@ -171,21 +189,27 @@ class Rehearsal:
         open_attempt = exists().where(
             Payment.status.in_(LIVE_STATES), Payment.next_check_at.is_not(None)
         )
+        open_refund = exists().where(
+            Refund.state.in_(LIVE_REFUNDS),
+            Refund.kind != RefundKind.BY_HAND,
+            Refund.next_check_at.is_not(None),
+        )
         unread = exists().where(InboxMessage.processed_at.is_(None))
         live = exists().where(Payment.order_id == Order.id, Payment.status.in_(LIVE_STATES))
         overdue = exists().where(
             Order.status == OrderStatus.PENDING, Order.expires_at <= now, ~live
         )
         with self._stage.database.reading() as session:
-            return not session.scalar(select(open_attempt | unread | overdue))
+            return not session.scalar(select(open_attempt | open_refund | unread | overdue))
 
     def _is_explained(self) -> bool:
         """Nothing is wrong, or no look is planned that could still explain it."""
         with self._stage.database.reading() as session:
             if all(check.holds for check in self.examine(session).checks):
                 return True
-            planned = select(func.count()).where(Payment.next_check_at.is_not(None))
-            return not session.scalar(planned)
+            planned = exists().where(Payment.next_check_at.is_not(None))
+            planned_too = exists().where(Refund.next_check_at.is_not(None))
+            return not session.scalar(select(planned | planned_too))
 
     # --- reporting ---
 
@@ -206,12 +230,14 @@ class Rehearsal:
             stories=Counter(story.name for story in self._plan),
             orders=findings.orders,
             attempts=findings.attempts,
-            moved=Money(len(self.told.moved), sum(one["amount"] * 100 for one in self.told.moved)),
-            booked=_sum(booking.cents for _, booking in comparison.matched),
-            held=_sum(one.cents for one in comparison.held),
-            disputed=_sum(one.cents for one in comparison.disputed),
+            moved=_sum(one.cents for one in findings.movements if one.cents > 0),
+            returned=_sum(-one.cents for one in findings.movements if one.cents < 0),
+            booked=_sum(one.cents for _, one in comparison.matched if one.cents > 0),
+            held=_sum(one.cents for one in comparison.held if one.cents > 0),
+            held_back=_sum(-one.cents for one in comparison.held if one.cents < 0),
+            disputed=_sum(abs(one.cents) for one in comparison.disputed),
             owed=findings.owed,
-            checks=[*findings.checks, *self._check_drill(crowd, fate)],
+            checks=[*findings.checks, *self._check_drill(notes, crowd, fate)],
             settle_p50_seconds=_quantile(waits, 50),
             settle_p99_seconds=_quantile(waits, 99),
             payments_a_second=times.payments_a_second,
@@ -221,8 +247,10 @@ class Rehearsal:
             refusals=notes.refusals,
         )
 
-    def _check_drill(self, crowd: Crowd, fate: Fate) -> list[Check]:
-        """That the drill itself did what it meant to do, and nothing died but what it killed."""
+    def _check_drill(self, notes: Notes, crowd: Crowd, fate: Fate) -> list[Check]:
+        """That the shop called nothing its own fault, nothing died but what was killed, and the
+        drill did what it meant to do.
+        """
         deaths = [
             Row(one.name, f"ended with {one.exit_code}: {one.last_words}")
             for one in self._stage.supervisor.deaths
@@ -230,15 +258,16 @@ class Rehearsal:
         broken = [Row("story", trace) for trace in crowd.broken]
         failed = [Row("disturbance", trace) for trace in fate.failed]
         return [
+            Check("answers of 500", notes.refusals["internal"]),
             Check("processes that died unkilled", len(deaths), deaths),
             Check("stories that broke off", len(broken), broken),
             Check("disturbances that failed", len(failed), failed),
         ]
 
-    def _pace(self, began: float, all_begun: float) -> float:
+    def _pace(self, movements: Sequence[Movement], began: float, all_begun: float) -> float:
         """Payments a second until the last customer came."""
         clock = self._stage.safaricom.time
-        moments = [clock.real(datetime.fromisoformat(one["moved_at"])) for one in self.told.moved]
+        moments = [clock.real(one.moved_at) for one in movements if one.cents > 0]
         return sum(one.timestamp() <= all_begun for one in moments) / (all_begun - began)
 
     def _times_to_settle(self, comparison: Comparison) -> list[float]:

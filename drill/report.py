@@ -43,8 +43,10 @@ class Report:
     orders: int
     attempts: int
     moved: Money
+    returned: Money
     booked: Money
     held: Money
+    held_back: Money
     disputed: Money
     owed: Money
     checks: Sequence[Check]
@@ -95,8 +97,10 @@ class Report:
     def _money(self) -> dict[str, Money]:
         return {
             "moved": self.moved,
+            "returned": self.returned,
             "booked": self.booked,
             "held": self.held,
+            "held_back": self.held_back,
             "disputed": self.disputed,
             "owed": self.owed,
         }
@@ -111,6 +115,8 @@ class Report:
             _line("payments that really moved", str(self.moved)),
             _line("of these in the books", str(self.booked)),
             _line("of these with a person", f"{self.held}, each with a task"),
+            _line("sent back to payers", str(self.returned)),
+            _line("sent back, with a person", f"{self.held_back}, each with a task"),
             _line("booked, disputed by query", f"{self.disputed}, each with a task"),
             _line("owed back, late or double", f"{self.owed}, each with a task"),
             "",

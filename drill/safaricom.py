@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 _HTTP_SECONDS = 60.0
 _OK = 200
+_FORGED = "result_forged"
 
 
 class SimulatedTime:
@@ -44,21 +45,28 @@ class SimulatedTime:
 class Fates:
     """Rows of the simulator's table, by what the last digits of a phone bring about.
 
-    ``troubles`` lose, change or delay what is said of a payment; ``failures`` end without money.
+    ``troubles`` lose, change or delay what is said of a payment; ``failures`` end without money;
+    ``refund_troubles`` are both of these, for money that goes back to such a phone.
     """
 
     troubles: Sequence[str]
     failures: Sequence[str]
+    refund_troubles: Sequence[str]
 
     @classmethod
-    def read(cls, outcomes: Sequence[dict[str, Any]]) -> Self:
-        ends = {one["digits"]: one["shop_ends"] for one in outcomes if one["digits"]}
+    def read(cls, tables: dict[str, Any], *, in_a_hurry: bool = False) -> Self:
+        """In a hurry, what the shop finds out about only after minutes is left out."""
+        ends = {one["digits"]: one["shop_ends"] for one in tables["outcomes"] if one["digits"]}
+        requests = {one["digits"]: one["name"] for one in tables["requests"] if one["digits"]}
         return cls(
             troubles=[digits for digits in ends if digits.startswith("7")],
             failures=[
                 digits
                 for digits, end in ends.items()
                 if not digits.startswith("7") and end in {"failed", "cancelled"}
+            ],
+            refund_troubles=[
+                digits for digits, name in requests.items() if not in_a_hurry or name != _FORGED
             ],
         )
 
@@ -84,18 +92,23 @@ class Safaricom:
     def expire_tokens(self) -> None:
         self._call("POST", "/tokens/expire", {})
 
-    def fates(self) -> Fates:
-        return Fates.read(self._call("GET", "/outcomes")["outcomes"])
+    def fates(self, *, in_a_hurry: bool) -> Fates:
+        return Fates.read(self._call("GET", "/outcomes"), in_a_hurry=in_a_hurry)
 
     def prompts(self, phone: str | None = None) -> list[dict[str, Any]]:
         query = f"?phone={quote(phone)}" if phone else ""
         found: list[dict[str, Any]] = self._call("GET", f"/prompts{query}")["prompts"]
         return found
 
-    def payments(self) -> list[dict[str, Any]]:
-        """The money that really moved."""
-        moved: list[dict[str, Any]] = self._call("GET", "/ledger")["payments"]
+    def movements(self) -> list[dict[str, Any]]:
+        """The money that really moved, in and out."""
+        moved: list[dict[str, Any]] = self._call("GET", "/ledger")["movements"]
         return moved
+
+    def count_to_come(self) -> int:
+        """How much is due, waits for a payer, or is on its way to the shop."""
+        status = self._call("GET", "/status")
+        return sum(int(status[name]) for name in ("due", "waiting", "on_the_way"))
 
     def replay(self, checkout_request_id: str, times: int) -> None:
         """Deliver the callback of a prompt that has ended so many times more, all at once."""

@@ -28,6 +28,8 @@ _NO_ANSWER_AFTER = 300
 _GIVE_UP_AFTER = 400
 _EXPIRY = 400
 _OUTAGE_PAUSE = 30
+_OPENING_SHILLINGS = 100_000_000
+"""What M-Pesa holds for us in the beginning, so that no payout fails for want of money."""
 
 
 class Stage:
@@ -114,6 +116,7 @@ class Stage:
             python(
                 *("-m", "daraja_simulator", "--port", "0", "--seed", str(options.seed)),
                 *("--clock-factor", str(options.clock_factor)),
+                *("--utility-balance", str(_OPENING_SHILLINGS)),
             ),
             {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
             lambda program: _find_url(program) is not None,

@@ -22,6 +22,8 @@ CANCELS = "1032"
 RUSH_BUYERS = 24
 STORM_COPIES = 50
 _NOT_FOUND, _OK = 404, 200
+_REFUND_TRIES = 4
+_UNTIL_THE_RECEIPT_COMES_SECONDS = 4.0
 _SCARCE_CHANCE = 0.2
 _LEFT_FOR_THE_PUSH_SECONDS = (0.0, 2.0)
 
@@ -64,7 +66,8 @@ def meets_trouble(buyer: Buyer) -> Steps[None]:
     """Pays by a phone of which callback, answer or query go wrong in one of the known ways."""
     order = yield from _order(buyer)
     if order:
-        yield from buyer.pay(order["id"], buyer.fated_phone(buyer.dice.choice(_troubles(buyer))))
+        digits = buyer.dice.choice(buyer.world.fates.troubles)
+        yield from buyer.pay(order["id"], buyer.fated_phone(digits))
 
 
 def cannot_pay(buyer: Buyer) -> Steps[None]:
@@ -96,8 +99,7 @@ def pays_in_two_tabs(buyer: Buyer) -> Steps[None]:
     """Two phones are asked at once for one order."""
     order = yield from _order(buyer)
     if order:
-        other = buyer.make_twin(1)
-        other.person = buyer.person
+        other = buyer.make_twin(1, buyer.person)
         buyer.world.crowd.also(other.pay(order["id"], other.good_phone()))
         yield from buyer.pay(order["id"], buyer.good_phone())
 
@@ -107,8 +109,7 @@ def taps_twice(buyer: Buyer) -> Steps[None]:
     order = yield from _order(buyer)
     if order:
         key, phone = f"drill-{buyer.number}-twice", buyer.good_phone()
-        other = buyer.make_twin(1)
-        other.person = buyer.person
+        other = buyer.make_twin(1, buyer.person)
         buyer.world.crowd.also(other.push(order["id"], phone, key=key))
         pushed = yield from buyer.push(order["id"], phone, key=key)
         if pushed.transaction_id is not None:
@@ -180,6 +181,39 @@ def is_robbed(buyer: Buyer) -> Steps[None]:
             _post_lie(buyer, address, _success_of(prompt, prompt["amount"] + 1), _OK)
 
 
+def gets_the_money_back(buyer: Buyer) -> Steps[None]:
+    """Pays, sends the goods back, and is refunded, whole or in part; half meet trouble in that."""
+    order = yield from _order(buyer)
+    if not order:
+        return
+    phone = buyer.good_phone()
+    if buyer.dice.random() < 1 / 2:
+        phone = buyer.fated_phone(buyer.dice.choice(buyer.world.fates.refund_troubles))
+    transaction_id = yield from buyer.pay(order["id"], phone)
+    if transaction_id is None:
+        return
+    ask: dict[str, Any] = {"reason": "Too small"}
+    if buyer.dice.random() < 1 / 3:
+        ask["amount"] = max(10, int(order["total_price"] / 2))
+    elif buyer.dice.random() < 1 / 2:
+        ask["restock"] = True
+    clerks = [buyer.make_twin(n, admin) for n, admin in enumerate(buyer.world.market.admins, 1)]
+    if buyer.dice.random() < 1 / 4:  # both at once: one of them is refused
+        buyer.world.crowd.also(_refund(clerks[1], transaction_id, ask, clerks[0]))
+    yield from _refund(clerks[0], transaction_id, ask, clerks[1])
+
+
+def _refund(clerk: Buyer, transaction_id: int, ask: dict[str, Any], other: Buyer) -> Steps[None]:
+    """Above a limit, the other clerk has to approve."""
+    for _ in range(_REFUND_TRIES):
+        answer = yield from clerk.ask(f"/api/transactions/{transaction_id}/refund", ask)
+        if answer is None or answer.code != "receipt_unknown":
+            break
+        yield _UNTIL_THE_RECEIPT_COMES_SECONDS
+    if answer is not None and answer.document.get("status") == "awaiting_approval":
+        yield from other.ask(f"/api/refunds/{answer.document['id']}/approve", {})
+
+
 def rush(buyer: Buyer) -> Steps[None]:
     """Many want the last few units of one product at the same moment."""
     crowd, product_id = buyer.world.crowd, buyer.world.market.hot.pop()
@@ -192,10 +226,6 @@ def _buy_one(buyer: Buyer, product_id: int) -> Steps[None]:
     order = yield from buyer.order({product_id: 1})
     if order:
         yield from buyer.pay(order["id"], buyer.good_phone())
-
-
-def _troubles(buyer: Buyer) -> list[str]:
-    return list(buyer.world.fates.troubles)
 
 
 def _success_of(prompt: dict[str, Any], amount: int) -> dict[str, Any]:
@@ -226,7 +256,7 @@ def _post_lie(buyer: Buyer, address: str, lie: dict[str, Any], expected: int) ->
 
 
 STORIES = (
-    Story("pays", 52, 1, pays),
+    Story("pays", 46, 1, pays),
     Story("meets trouble", 14, 0.9, meets_trouble),
     Story("cannot pay", 9, 0.5, cannot_pay),
     Story("ignores the prompt", 2, 0, ignores_the_prompt),
@@ -238,6 +268,7 @@ STORIES = (
     Story("pays the same again", 2, 2, pays_the_same_again),
     Story("is reported fifty times", 0.4, 1, is_reported_fifty_times),
     Story("is robbed", 2, 0, is_robbed),
+    Story("gets the money back", 7, 1, gets_the_money_back),
     Story("rush", 0.7, HOT_UNITS, rush),
 )
 

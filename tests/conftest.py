@@ -24,6 +24,7 @@ from tests.fakes import (
     FakeDoorbell,
     FakeFiles,
     FakeGateway,
+    FakeMerchant,
     FakeWebhooks,
     shrink_here,
 )
@@ -153,6 +154,11 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
+def merchant() -> FakeMerchant:
+    return FakeMerchant()
+
+
+@pytest.fixture
 def doorbell() -> FakeDoorbell:
     return FakeDoorbell()
 
@@ -186,10 +192,11 @@ def config(database_url, tmp_path) -> Config:
 
 
 @pytest.fixture
-def ports(clock, gateway, doorbell, files, webhooks) -> Ports:
+def ports(clock, gateway, merchant, doorbell, files, webhooks) -> Ports:
     return Ports(
         clock=clock,
         gateway=gateway,
+        merchant=merchant,
         doorbell=doorbell,
         files=files,
         shrink_picture=shrink_here,

@@ -63,6 +63,8 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "reliability.md"
 _BEGIN = "<!-- faults: made by `make reliability` -->"
 _END = "<!-- end of faults -->"
 _KINDS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+_SERVER_ALONE = ("e2e/test_restarts.py", "test_a_database_out_of_reach")
+"""Tests of what only a database server can suffer, though their names do not say so."""
 
 
 class Collector:
@@ -90,6 +92,8 @@ def faults_of(item: pytest.Item) -> tuple[str, ...]:
 
 
 def _kinds_of(nodeid: str) -> set[str]:
+    if any(part in nodeid for part in _SERVER_ALONE):
+        return {"postgresql"}
     named = {kind for kind in _KINDS if kind in nodeid.partition("[")[2]}
     return named or set(_KINDS)
 

@@ -33,3 +33,59 @@ def callback_body(
             "Item": [item for item in items if item.get("Value", "") is not None]
         }
     return json.dumps({"Body": {"stkCallback": callback}}).encode()
+
+
+def notice_body(
+    account: str = "",
+    *,
+    receipt: str = "UKM9000001",
+    amount: str = "1500.00",
+    phone: str = "2547 ***** 001",
+    moment: str = "20261122120030",
+    shortcode: str = "174379",
+    **changes: Any,
+) -> bytes:
+    """The body of a C2B validation or confirmation; ``moment`` is Nairobi's time."""
+    notice = {
+        "TransactionType": "Pay Bill",
+        "TransID": receipt,
+        "TransTime": moment,
+        "TransAmount": amount,
+        "BusinessShortCode": shortcode,
+        "BillRefNumber": account,
+        "InvoiceNumber": "",
+        "OrgAccountBalance": "49197.00",
+        "ThirdPartyTransID": "",
+        "MSISDN": phone,
+        "FirstName": "WANJIKU",
+        "MiddleName": "",
+        "LastName": "",
+    }
+    return json.dumps({**notice, **changes}).encode()
+
+
+def result_body(
+    conversation_id: str = "",
+    originator_id: str = "",
+    *,
+    code: int | str = 0,
+    receipt: str | None = "UKM0000R01",
+    parameters: dict[str, Any] | None = None,
+    **extra: Any,
+) -> bytes:
+    """The body of a result that comes later; a failure has a placeholder for a receipt."""
+    result: dict[str, Any] = {
+        "ResultType": 0,
+        "ResultCode": code,
+        "ResultDesc": "The service request is processed successfully.",
+        "OriginatorConversationID": originator_id,
+        "ConversationID": conversation_id,
+        "TransactionID": "UKM0000000" if receipt is None or code != 0 else receipt,
+        "ReferenceData": {"ReferenceItem": {"Key": "QueueTimeoutURL", "Value": "https://x"}},
+        **extra,
+    }
+    if parameters is not None:
+        result["ResultParameters"] = {
+            "ResultParameter": [{"Key": name, "Value": value} for name, value in parameters.items()]
+        }
+    return json.dumps({"Result": result}).encode()

@@ -15,6 +15,7 @@ COMMANDS = {
     "audit": "app.cli.audit",
     "config": "app.cli.config",
     "db": "app.cli.db",
+    "doctor": "app.cli.doctor",
     "payments": "app.cli.payments",
     "products": "app.cli.products",
     "routes": "app.cli.routes",

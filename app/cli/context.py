@@ -34,12 +34,7 @@ def start_logging(config: Config, level: str = "WARNING") -> None:
     configure_logging(
         level=level,
         as_json=config.log_format == "json",
-        secrets=(
-            config.secret_key,
-            config.jwt_secret_key,
-            config.mpesa_consumer_secret,
-            config.mpesa_passkey,
-        ),
+        secrets=config.secrets,
     )
 
 

@@ -58,6 +58,7 @@ def _start(family: Family, config: Config) -> None:
     family.wait_until(lambda: _is_ready(config), READY_SECONDS, "web server")
     if simulator is not None:
         family.wait_until(lambda: _answers(simulator), READY_SECONDS, "simulator")
+        _register_at_simulator(config)
 
 
 def _prepare_database(config: Config) -> None:
@@ -81,6 +82,24 @@ def _seed(config: Config) -> None:
     work = build_work(config)
     try:
         seed_demo(work)
+    finally:
+        work.database.dispose()
+
+
+def _register_at_simulator(config: Config) -> None:
+    """So that a payment from the simulated menu is reported to the shop, and listed for it."""
+    from app.jobs.build import build_work
+    from app.jobs.pull_statements import register_for_list
+    from app.jobs.register_c2b import register_c2b
+    from app.ports import GatewayError
+
+    work = build_work(config)
+    try:
+        register_c2b(work, cancel_when_unreachable=False)
+        if config.can_pull and config.mpesa_pull_number is not None:
+            register_for_list(work, config.mpesa_pull_number)
+    except GatewayError as error:
+        click.echo(f"Payments from the menu are not reported: {error.message}", err=True)
     finally:
         work.database.dispose()
 

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 from app.cli import Failure
 from app.cli.context import opened_work
 from app.cli.demo.beginning import is_empty
+from app.cli.demo.books import read_books
 from app.cli.demo.catalogue import CATEGORIES, PRODUCTS
 from app.cli.demo.past import PAST, Player
-from app.cli.demo.people import PEOPLE, Account, keep_accounts, new_accounts
+from app.cli.demo.people import DEMO_DOMAIN, PEOPLE, Account, keep_accounts, new_accounts
 from app.cli.demo.said import SAID
 from app.jobs.work import Work
 from app.policies import Actor, Role
@@ -61,6 +62,7 @@ def seed_demo(work: Work) -> None:
         _make_categories(session, opened)
         products = _make_products(session, actors, opened)
         _play_past(session, actors, products, now)
+        read_books(session, work.config.mpesa_c2b_shortcode, opened, now)
         _say(session, actors["wanjiku"], products, now)
         keep_accounts(accounts)
 
@@ -72,7 +74,7 @@ def _make_people(
     for account, password_hash, (role, _, phone) in zip(accounts, hashes, PEOPLE, strict=True):
         new = NewUser(
             username=account.username,
-            email=f"{account.username}@sokoni.example",
+            email=f"{account.username}@{DEMO_DOMAIN}",
             password=account.password,
             phone_number=phone,
         )

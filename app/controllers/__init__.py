@@ -3,12 +3,15 @@
 import flask_smorest
 from flask import Flask
 
+from app.controllers.answer_controller import answers
 from app.controllers.auth_controller import auth
 from app.controllers.blueprint import Blueprint
+from app.controllers.c2b_controller import c2b
 from app.controllers.catalogue_csv_controller import spreadsheets
 from app.controllers.category_controller import categories
 from app.controllers.comment_controller import comments
 from app.controllers.docs_controller import docs
+from app.controllers.exception_controller import exceptions
 from app.controllers.health_controller import health
 from app.controllers.item_controller import items
 from app.controllers.metrics_controller import operations
@@ -16,6 +19,8 @@ from app.controllers.notification_controller import notifications
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
 from app.controllers.picture_controller import media, pictures
+from app.controllers.reconciliation_controller import reconciliation
+from app.controllers.refund_controller import refunds
 from app.controllers.search_controller import searching
 from app.controllers.task_controller import tasks
 from app.controllers.user_controller import users
@@ -29,8 +34,13 @@ BLUEPRINTS: tuple[tuple[Blueprint, bool], ...] = (
     (categories, False),
     (orders, True),
     (payments, True),
+    (reconciliation, False),
+    (c2b, False),
+    (refunds, True),
+    (answers, False),
     (pictures, True),
     (comments, False),
+    (exceptions, False),
     (tasks, False),
     (searching, False),
     (notifications, False),

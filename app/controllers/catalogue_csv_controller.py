@@ -1,17 +1,15 @@
 """The catalogue as a spreadsheet, in and out, under each name of the catalogue."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import chain
-from tempfile import SpooledTemporaryFile
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar
 
-from flask import Response, request
-from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
+from flask import Response
 
 from app.context import current_work
 from app.controllers.blueprint import Blueprint
-from app.errors import Forbidden, InvalidInput
+from app.controllers.csv_uploads import csv_body, uploaded_csv
+from app.errors import Forbidden
 from app.jobs.export_products import export_products
 from app.jobs.import_products import ImportRules, import_products
 from app.policies import Role
@@ -27,28 +25,9 @@ from app.services.catalogue_csv import ExportRequest, ImportReport
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-_IN_MEMORY_BYTES = 1024 * 1024
-_PIECE_BYTES = 64 * 1024
-_FIELD = "file"
 _EXAMPLE = "sku,name,price,stock,category\r\nSHOE-42,Trail running shoe,1499.50,12,Shoes\r\n"
 _TEXT = {"type": "string", "example": _EXAMPLE}
-_UPLOAD = {
-    "required": True,
-    "content": {
-        "text/csv": {
-            "schema": _TEXT,
-            "example": "sku,name,price,stock\r\nSHOE-42,Trail running shoe,1499.50,12\r\n",
-        },
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "properties": {_FIELD: {"type": "string", "format": "binary"}},
-                "required": [_FIELD],
-            }
-        },
-    },
-}
-
+_UPLOAD = csv_body("sku,name,price,stock\r\nSHOE-42,Trail running shoe,1499.50,12\r\n")
 spreadsheets = Blueprint(
     "spreadsheets",
     __name__,
@@ -84,8 +63,8 @@ def import_items(query: dict[str, bool]) -> ImportReport:
     if query["create_categories"] and not actor.is_admin:
         raise Forbidden("Only an administrator makes categories: leave out create_categories.")
     rules = ImportRules(query["dry_run"], actor if query["create_categories"] else None)
-    with _uploaded_file() as file:
-        return import_products(current_work(), actor, file, read_row, rules)
+    with uploaded_csv(LARGEST_FILE_BYTES) as sent:
+        return import_products(current_work(), actor, sent.file, read_row, rules)
 
 
 @_route("/export.csv", "GET")
@@ -103,40 +82,3 @@ def export_items(query: dict[str, bool]) -> Response:
     response.headers["Content-Disposition"] = 'attachment; filename="products.csv"'
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-@contextmanager
-def _uploaded_file() -> Iterator[BinaryIO]:
-    """The whole file, in memory or on disk: nothing is imported of an upload that breaks off."""
-    request.max_content_length = LARGEST_FILE_BYTES
-    if request.mimetype == "multipart/form-data":
-        yield _form_file()
-        return
-    if request.mimetype != "text/csv" or _charset() not in {"utf-8", "utf8"}:
-        raise UnsupportedMediaType(
-            "Send the file with Content-Type: text/csv, in UTF-8, or as the field file of a form."
-        )
-    with SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as spool:
-        size = 0
-        while piece := request.stream.read(_PIECE_BYTES):
-            size += len(piece)
-            if size > LARGEST_FILE_BYTES:
-                raise RequestEntityTooLarge
-            spool.write(piece)
-        if request.content_length not in (None, size):
-            raise ClientDisconnected("The body broke off: send it again.")
-        yield cast("BinaryIO", spool)
-
-
-def _form_file() -> BinaryIO:
-    for name in (*request.form, *request.files):
-        if name != _FIELD:
-            raise InvalidInput.field(name, "There is no such field.")
-    files = request.files.getlist(_FIELD)
-    if len(files) != 1:
-        raise InvalidInput.field(_FIELD, "Send one file, as the field file.")
-    return cast("BinaryIO", files[0].stream)
-
-
-def _charset() -> str:
-    return request.mimetype_params.get("charset", "utf-8").lower()

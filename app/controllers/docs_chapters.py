@@ -170,7 +170,7 @@ def _curl(
         if part.startswith("{"):
             path = path.replace(part, "1")
     needed = [
-        f"{given['name']}={given.get('example', 'shoe')}"
+        f"{given['name']}={given.get('example', given['schema'].get('example', 'text'))}"
         for given in parameters
         if given["in"] == "query" and given.get("required")
     ]

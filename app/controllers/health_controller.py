@@ -1,8 +1,5 @@
 """Whether the process is alive, and whether it can do its work."""
 
-import os
-from pathlib import Path
-
 import marshmallow as ma
 import structlog
 from flask import Response
@@ -68,7 +65,7 @@ def _first_missing(database: Database, files: FileStore) -> str | None:
         return "database"
     if not migrated:
         return "migrations"
-    return None if _can_be_written(database) and _answers(files) else "storage"
+    return None if database.can_be_written() and _answers(files) else "storage"
 
 
 def _answers(files: FileStore) -> bool:
@@ -78,11 +75,3 @@ def _answers(files: FileStore) -> bool:
         log.warning("file_store_not_ready", error=str(error))
         return False
     return True
-
-
-def _can_be_written(database: Database) -> bool:
-    """SQLite writes beside its file as well: a read-only folder is a read-only shop."""
-    if not database.is_sqlite or not database.url.database:
-        return True
-    file = Path(database.url.database)
-    return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)

@@ -14,14 +14,18 @@ from app.jobs.rules import order_rules
 from app.models import OrderStatus
 from app.policies import Role
 from app.schemas.base import page_of
+from app.schemas.claim import ClaimQuery, ClaimRequestSchema, ClaimSchema
 from app.schemas.order import FulfilSchema, OrderQuery, OrderSchema, PlaceOrderSchema
 from app.schemas.problem import ProblemSchema
 from app.security import current_actor, require_role, require_user
+from app.services.claims import ClaimRequest, claim_payment, list_claims
 from app.services.end_order import cancel_order
 from app.services.move_order import fulfil_order
+from app.services.pages import PageRequest
 from app.services.place_order import OrderRequest, place_order
 from app.services.read_orders import find_order, list_orders
 from app.utils.failpoints import failpoint
+from app.utils.limiter import spend
 
 orders = Blueprint("orders", __name__, description="Orders, from placed to delivered.")
 
@@ -83,6 +87,45 @@ def post_cancel(order_id: int) -> Response:
         return _answer(session, order_id)
 
     return run_once(cancel)
+
+
+@orders.post("/orders/<id:order_id>/paid")
+@require_user
+@orders.arguments(ClaimRequestSchema)
+@orders.response(202, ClaimSchema)
+@orders.alt_response(403, schema=ProblemSchema)
+@orders.alt_response(429, schema=ProblemSchema)
+def post_paid(receipt: str, order_id: int) -> Response:
+    """Say that you have paid, and name the receipt of M-Pesa's message.
+
+    `state` says how it stands: `open` while M-Pesa is asked, then `accepted` or `refused`, or
+    `with_a_person`. Follow it at `/api/orders/<id>/claims`. Money that is counted already, for
+    whomever, is a 409.
+    """
+    spend("payment_claim_limit", current_actor().user_id)
+    ask = ClaimRequest(order_id, receipt, can_ask=current_config().can_ask_status)
+    filed: list[int] = []
+
+    def file(session: Session) -> Answer:
+        claim = claim_payment(session, current_actor(), ask, now())
+        filed.append(claim.id)
+        return Answer(202, dict(ClaimSchema().dump(claim)), f"/api/orders/{order_id}/claims")
+
+    response = run_once(file)
+    for claim_id in filed:
+        current_work().ports.doorbell.ring("check_claim", claim_id)
+    return response
+
+
+@orders.get("/orders/<id:order_id>/claims")
+@require_user
+@orders.arguments(ClaimQuery, location="query")
+@orders.response(200, page_of(ClaimSchema))
+def get_claims(page: PageRequest, order_id: int) -> Response:
+    """What you said to have paid for an order, and what became of it. Newest first."""
+    with reading() as session:
+        found = list_claims(session, current_actor(), order_id, page)
+    return page_response(found, ClaimSchema)
 
 
 @orders.post("/orders/<id:order_id>/fulfil")

@@ -11,17 +11,18 @@ from sqlalchemy.orm import Session
 from app.context import current_config, current_work, now
 from app.controllers.blueprint import Blueprint
 from app.controllers.idempotency import Answer, run_in_phases
+from app.controllers.inbox import ACCEPTED, keep_and_answer
 from app.controllers.paging import page_response
-from app.db import reading, transaction
-from app.errors import AppError, BadGateway, Conflict, NotFound, Unavailable
+from app.controllers.probes import hear_probe
+from app.db import reading
+from app.errors import AppError, BadGateway, Conflict, NotFound, TooManyRequests, Unavailable
 from app.integrations.mpesa import MpesaPhoneBusy
-from app.jobs.process_message import process_message
 from app.jobs.push import push_now
-from app.jobs.rules import payment_rules
-from app.jobs.work import Work
-from app.models import LIVE_STATES, InboxSource, Payment
+from app.jobs.rules import menu_number, payment_rules
+from app.models import LIVE_STATES, InboxSource
 from app.ports import GatewayError
 from app.schemas.base import page_of
+from app.schemas.order import MenuPaymentSchema
 from app.schemas.payment import (
     CallbackAnswerSchema,
     StkPushSchema,
@@ -31,11 +32,13 @@ from app.schemas.payment import (
 )
 from app.schemas.problem import ProblemSchema
 from app.security import current_actor, public, require_user
-from app.services.inbox import MAX_BODY_BYTES, ReceivedMessage, find_payment_by_secret, keep_message
-from app.services.read_payments import find_payment, list_payments
+from app.services.inbox import find_payment_by_secret
+from app.services.menu_payment import menu_payment_of
+from app.services.probes import PROBE_ID
+from app.services.read_orders import find_order
+from app.services.read_payments import PaymentView, view_payment, view_payments
 from app.services.request_payment import PaymentRequest, request_payment
 from app.utils.callback_secret import CallbackSecret, split_callback_token
-from app.utils.failpoints import failpoint
 from app.utils.gate import aside
 from app.utils.limiter import by_address, spend
 
@@ -44,10 +47,10 @@ payments = Blueprint(
 )
 
 log = structlog.get_logger()
-ACCEPTED = {"ResultCode": 0, "ResultDesc": "Accepted"}
-_KEPT_HEADERS = ("content-type", "businessshortcode", "user-agent", "x-forwarded-for")
-_LONGEST_ADDRESS = 45
 _POLL_SECONDS = 0.25
+_PAYABLE_OTHERWISE = (Conflict, TooManyRequests, BadGateway, Unavailable)
+"""Refusals of a prompt after which the order may still be paid from the M-Pesa menu."""
+
 _waiters = BoundedSemaphore(4)
 """So many requests may wait for a payment at once in a process; the next is answered at once."""
 
@@ -80,11 +83,15 @@ def stk_push(ask: PaymentRequest) -> Response:
             raise _refusal_for_people(refusal, payment_id)
 
     def answer(session: Session, payment_id: int) -> Answer:
-        payment = find_payment(session, actor, payment_id)
+        view = view_payment(session, actor, payment_id)
         location = f"/api/transactions/{payment_id}"
-        return Answer(202, dict(TransactionSchema().dump(payment)), location)
+        return Answer(202, dict(TransactionSchema().dump(view)), location)
 
-    return run_in_phases(begin, push, answer)
+    try:
+        return run_in_phases(begin, push, answer)
+    except _PAYABLE_OTHERWISE as refusal:
+        _add_another_way(refusal, ask.order_id)
+        raise
 
 
 @payments.post("/pay/cb/<string:token>")
@@ -96,12 +103,15 @@ def receive_callback(token: str) -> Response:
     parts = split_callback_token(token)
     if parts is None:
         raise NotFound("There is nothing at this address.")
+    number, secret = parts
+    if number == PROBE_ID and hear_probe(secret):
+        return jsonify(ACCEPTED)
     with reading() as session:
-        payment = find_payment_by_secret(session, *parts)
+        payment = find_payment_by_secret(session, number, secret)
     if payment is None:
         log.warning("callback_with_wrong_secret", remote_addr=request.remote_addr)
         raise NotFound("There is nothing at this address.")
-    return _keep_and_answer(InboxSource.STK_CALLBACK, payment.id)
+    return keep_and_answer(InboxSource.STK_CALLBACK, ACCEPTED, payment_id=payment.id)
 
 
 @payments.post("/mpesa/callback")
@@ -112,7 +122,7 @@ def receive_callback(token: str) -> Response:
 def receive_unsigned_callback() -> Response:
     """A report that proves nothing by itself: the payment that it names is queried."""
     spend("unsigned_callback_limit", by_address())
-    return _keep_and_answer(InboxSource.UNSIGNED_CALLBACK, None)
+    return keep_and_answer(InboxSource.UNSIGNED_CALLBACK, ACCEPTED)
 
 
 @payments.get("/transactions")
@@ -122,7 +132,7 @@ def receive_unsigned_callback() -> Response:
 def get_transactions(query: dict[str, Any]) -> Response:
     """Your transactions; an admin's all. Newest first."""
     with reading() as session:
-        page = list_payments(session, current_actor(), **query)
+        page = view_payments(session, current_actor(), **query)
     return page_response(page, TransactionSchema)
 
 
@@ -130,59 +140,36 @@ def get_transactions(query: dict[str, Any]) -> Response:
 @require_user
 @payments.arguments(WaitQuery, location="query")
 @payments.response(200, TransactionSchema)
-def get_transaction(query: dict[str, int], transaction_id: int) -> Payment:
+def get_transaction(query: dict[str, int], transaction_id: int) -> PaymentView:
     """One transaction; with `wait`, answered as soon as it is final."""
-    actor = current_actor()
-    with reading() as session:
-        payment = find_payment(session, actor, transaction_id)
-    if query["wait"] == 0 or payment.status not in LIVE_STATES:
-        return payment
+    view = _read(transaction_id)
+    if query["wait"] == 0 or view.payment.status not in LIVE_STATES:
+        return view
     if not _waiters.acquire(blocking=False):
-        return payment
+        return view
     try:
         deadline = time.monotonic() + query["wait"]
-        while payment.status in LIVE_STATES and time.monotonic() < deadline:
+        while view.payment.status in LIVE_STATES and time.monotonic() < deadline:
             with aside():
                 time.sleep(_POLL_SECONDS)
-            with reading() as session:
-                payment = find_payment(session, actor, transaction_id)
-        return payment
+            view = _read(transaction_id)
+        return view
     finally:
         _waiters.release()
 
 
-def _keep_and_answer(source: InboxSource, payment_id: int | None) -> Response:
-    """Store the body and answer 200; reading it waits for nobody and keeps nobody waiting.
-
-    A thread of this process reads it at once. If the process dies first, the sweep finds the row.
-    """
-    message = ReceivedMessage(
-        source=source,
-        body=request.get_data(cache=False)[: MAX_BODY_BYTES + 1],
-        headers={
-            name: value[:300]
-            for name in _KEPT_HEADERS
-            if (value := request.headers.get(name)) is not None
-        },
-        remote_addr=(request.remote_addr or "")[:_LONGEST_ADDRESS] or None,
-        payment_id=payment_id,
-    )
-    work = current_work()
-    with transaction() as session:
-        message_id = keep_message(session, message, now()).id
-    failpoint("after_inbox_commit")
-    if not work.ports.run_soon(lambda: _process_after_answer(work, message_id)):
-        work.ports.doorbell.ring("process_message", message_id)
-    return jsonify(ACCEPTED)
+def _read(transaction_id: int) -> PaymentView:
+    with reading() as session:
+        return view_payment(session, current_actor(), transaction_id)
 
 
-def _process_after_answer(work: Work, message_id: int) -> None:
-    failpoint("beside_callback_answer")
-    try:
-        process_message(work, message_id)
-    except Exception:
-        log.exception("callback_left_to_the_worker", message_id=message_id)
-        work.ports.doorbell.ring("process_message", message_id)
+def _add_another_way(refusal: AppError, order_id: int) -> None:
+    """Have a refusal say also what to type in the M-Pesa menu, where no prompt is out."""
+    with reading() as session:
+        view = find_order(session, current_actor(), order_id)
+    menu_payment = menu_payment_of(view, menu_number(current_config()), now())
+    if menu_payment is not None:
+        refusal.extra["pay_by_paybill"] = dict(MenuPaymentSchema().dump(menu_payment))
 
 
 def _refusal_for_people(refusal: GatewayError, payment_id: int) -> AppError:

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.config import Config
-from app.db import Database
+from app.db import OVERFLOW, Database
 from app.jobs.rules import call_rules
 from app.jobs.work import Work
 from app.ports import Clock, Ports
 from app.utils.background import Background
 from app.utils.clock import utc_now
+from app.utils.places import INTAKE_PLACES
 
 if TYPE_CHECKING:
     from app.integrations.mpesa import MerchantSettings, MpesaSettings
@@ -38,13 +39,22 @@ def build_database(config: Config, *, reserve: int = 0) -> Database:
     """
     database = Database(
         config.database_url,
-        pool_size=max(config.web_threads, config.worker_threads) + _SPARE_CONNECTIONS,
+        pool_size=_pool_size(config),
         pool_timeout_seconds=_WEB_PATIENCE_SECONDS if reserve else _WORKER_PATIENCE_SECONDS,
         reserve=reserve,
     )
     if database.is_sqlite and database.url.database:
         Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
     return database
+
+
+def connections_of(config: Config) -> int:
+    """How many connections to PostgreSQL one process may have open at its busiest."""
+    return _pool_size(config) + OVERFLOW + INTAKE_PLACES
+
+
+def _pool_size(config: Config) -> int:
+    return max(config.web_threads, config.worker_threads) + _SPARE_CONNECTIONS
 
 
 def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> Ports:

@@ -1,11 +1,11 @@
 """Asking Safaricom what became of a prompt whose callback has not come."""
 
-import time
 from datetime import timedelta
 
 import structlog
 
 from app.integrations.mpesa import explain
+from app.jobs.query_slot import wait_for_slot
 from app.jobs.work import Work
 from app.models import Payment, PaymentState
 from app.ports import PushStatus, Verdict
@@ -17,7 +17,6 @@ from app.services.due_payments import (
     end_check,
     note_no_verdict,
     postpone_check,
-    reserve_query_slot,
 )
 from app.services.fail_payment import fail_payment
 from app.services.payment_evidence import Failure, Proof, Settlement
@@ -26,7 +25,6 @@ from app.services.settle_payment import settle_payment
 log = structlog.get_logger()
 LEASE_SECONDS = 60.0
 BATCH = 25
-LONGEST_WAIT_FOR_A_SLOT = timedelta(seconds=2)
 
 
 def schedule_of(work: Work) -> CheckSchedule:
@@ -66,27 +64,13 @@ def _check_claimed(work: Work, payment_id: int) -> None:
     if payment.checkout_request_id is None:
         _note(work, payment_id, "Safaricom never answered the push; there is no id to ask with")
         return
-    if not _wait_for_slot(work, payment_id):
+    if not wait_for_slot(work, Payment, payment_id):
         return
     status = work.ports.gateway.query(payment.checkout_request_id)
     if payment.status == PaymentState.SUCCEEDED:
         _confirm(work, payment_id, status)
     else:
         _apply(work, payment_id, status)
-
-
-def _wait_for_slot(work: Work, payment_id: int) -> bool:
-    """Keep the pace of all workers together; a slot that is far off is left to the next sweep."""
-    now = work.now()
-    with work.database.transaction() as session:
-        slot, is_ours = reserve_query_slot(
-            session, now, work.config.mpesa_queries_per_second, LONGEST_WAIT_FOR_A_SLOT
-        )
-        if not is_ours:
-            postpone_check(session, payment_id, slot)
-            return False
-    time.sleep(max(0.0, (slot - now).total_seconds()))
-    return True
 
 
 def _apply(work: Work, payment_id: int, status: PushStatus) -> None:

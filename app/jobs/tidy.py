@@ -15,6 +15,7 @@ from app.models import (
 )
 from app.services.basket import delete_old_guest_baskets
 from app.services.heartbeats import forget_old_heartbeats
+from app.services.probes import delete_old_probes
 from app.services.request_payment import PHONE_PACE
 from app.services.webhooks.deliveries import delete_old_events
 
@@ -41,6 +42,7 @@ def delete_expired_rows(work: Work) -> None:
             )
         )
         delete_old_guest_baskets(session, now)
-        delete_old_events(session, now)
+        delete_old_probes(session, now)
         forget_old_heartbeats(session, now)
+        delete_old_events(session, now)
         session.execute(delete(RateCounter).where(RateCounter.expires_at <= now.timestamp()))

@@ -39,7 +39,10 @@ from app.models.refund import (
     RequestState,
 )
 from app.models.statement import (
+    IS_UNDECIDED_CLAIM,
+    UNDECIDED_CLAIMS,
     ClaimState,
+    LineKind,
     PaymentClaim,
     StatementImport,
     StatementLine,
@@ -65,9 +68,11 @@ from app.models.webhook import (
 )
 
 __all__ = [
+    "IS_UNDECIDED_CLAIM",
     "LIVE_REFUNDS",
     "LIVE_STATES",
     "MONEY_TASKS",
+    "UNDECIDED_CLAIMS",
     "Account",
     "Base",
     "Basket",
@@ -85,6 +90,7 @@ __all__ = [
     "LedgerEntry",
     "LedgerEvent",
     "LedgerEventKind",
+    "LineKind",
     "LoginSession",
     "MoneySource",
     "MovementKind",

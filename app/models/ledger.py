@@ -23,6 +23,7 @@ class LedgerEventKind(StrEnum):
     """PAYMENT, SALE and REFUND are an order's. UNMATCHED is money without an order, MATCHED its end
     when the order was found, DISMISSED when it is no business of the shop. SET_ASIDE turns an
     order's part payments into a refund due, RECLAIM turns that back when the rest came late.
+    CORRECTION is a person's: what was booked before was not so.
     """
 
     PAYMENT = "payment"
@@ -33,13 +34,15 @@ class LedgerEventKind(StrEnum):
     DISMISSED = "dismissed"
     SET_ASIDE = "set_aside"
     RECLAIM = "reclaim"
+    CORRECTION = "correction"
 
 
 class Account(StrEnum):
     """MPESA is money that we hold; CUSTOMER is what we owe for goods not yet sold; SALES is
     earned; ROUNDING is the part of a shilling that M-Pesa cannot move; REFUNDS_DUE is to go back,
     and REFUNDS was given back for goods that had been sold. UNMATCHED is held for nobody knows
-    whom; OUTSIDE came to our number but is not the shop's.
+    whom; OUTSIDE came to our number but is not the shop's. LOSSES is money that we believed in,
+    gave goods or money for, and that never came.
     """
 
     MPESA = "mpesa"
@@ -50,6 +53,7 @@ class Account(StrEnum):
     REFUNDS = "refunds"
     UNMATCHED = "unmatched"
     OUTSIDE = "outside"
+    LOSSES = "losses"
 
 
 class LedgerEvent(Base):

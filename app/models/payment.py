@@ -132,12 +132,16 @@ class PaymentEvent(Base):
 
 
 class ReceiptState(StrEnum):
-    """MATCHED is counted for a payment; UNMATCHED waits for a person, the last two had one."""
+    """MATCHED is counted for a payment; UNMATCHED waits for a person, the others had one.
+
+    WRITTEN_OFF was counted for the payment that it still names, and was not there.
+    """
 
     MATCHED = "matched"
     UNMATCHED = "unmatched"
     REFUNDED = "refunded"
     DISMISSED = "dismissed"
+    WRITTEN_OFF = "written_off"
 
 
 class MoneySource(StrEnum):

@@ -145,11 +145,15 @@ class RequestState(StrEnum):
     EXPIRED = "expired"
 
 
+_MOVES_MONEY = text("kind IN ('reversal', 'payout')")
+
+
 class MpesaRequest(Base):
     """One request to an API of Safaricom that answers later.
 
     The row comes before the network; its id and a secret of its own are in the address that the
-    result comes to. ``originator_id`` is ours, where the API takes one, else Safaricom's.
+    result comes to. ``originator_id`` is ours, where the API takes one, else Safaricom's. A refund
+    has one that moves money, and never a second; questions about it as many as it takes.
     """
 
     __tablename__ = "mpesa_requests"
@@ -157,7 +161,16 @@ class MpesaRequest(Base):
         one_of("kind", RequestKind),
         one_of("state", RequestState),
         Index("ix_mpesa_requests_refund_id", "refund_id"),
+        Index(
+            "uq_mpesa_requests_one_sending_per_refund",
+            "refund_id",
+            unique=True,
+            sqlite_where=_MOVES_MONEY,
+            postgresql_where=_MOVES_MONEY,
+        ),
         Index("ix_mpesa_requests_claim_id", "claim_id"),
+        Index("ix_mpesa_requests_originator_id", "originator_id"),
+        Index("ix_mpesa_requests_conversation_id", "conversation_id"),
         Index("ix_mpesa_requests_state_created_at", "state", "created_at"),
     )
 

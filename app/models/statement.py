@@ -30,8 +30,26 @@ class StatementSource(StrEnum):
     FILE = "file"
 
 
+class LineKind(StrEnum):
+    """What moved: PAYMENT is money that somebody paid us, REVERSAL one that M-Pesa undid, PAYOUT
+    money that we sent to a phone, CHARGE M-Pesa's fee, TRANSFER a move between our own accounts
+    or to the bank, OTHER whatever else went out.
+    """
+
+    PAYMENT = "payment"
+    REVERSAL = "reversal"
+    PAYOUT = "payout"
+    CHARGE = "charge"
+    TRANSFER = "transfer"
+    OTHER = "other"
+
+
 class StatementImport(Base):
-    """One reading of M-Pesa's books: which period it covers and what was new in it."""
+    """One reading of M-Pesa's books: which period it covers and what was new in it.
+
+    It covers nothing before ``finished_at`` is set. ``shortcode`` is whose books they are, where
+    they say so.
+    """
 
     __tablename__ = "statement_imports"
     __table_args__ = table(
@@ -46,6 +64,7 @@ class StatementImport(Base):
     id: Mapped[Id]
     source: Mapped[Code]
     file_name: Mapped[str | None] = mapped_column(String(200))
+    shortcode: Mapped[str | None] = mapped_column(String(20))
     actor_id: Mapped[int | None] = refers_to("users.id")
     covers_from: Mapped[When]
     covers_to: Mapped[When]
@@ -58,13 +77,18 @@ class StatementImport(Base):
 
 
 class StatementLine(Base):
-    """One line of M-Pesa's books: above zero came in, below zero went out."""
+    """One line of M-Pesa's books: above zero came in, below zero went out.
+
+    A payment and its charge have the same receipt. ``linked_receipt`` is what a reversal undoes.
+    """
 
     __tablename__ = "statement_lines"
     __table_args__ = table(
+        one_of("kind", LineKind),
         whole("amount_cents", -MAX_CENTS),
         UniqueConstraint("receipt", "details", "amount_cents"),
         Index("ix_statement_lines_transacted_at", "transacted_at"),
+        Index("ix_statement_lines_linked_receipt", "linked_receipt"),
         Index("ix_statement_lines_import_id", "import_id"),
     )
 
@@ -72,6 +96,7 @@ class StatementLine(Base):
     import_id: Mapped[int] = refers_to("statement_imports.id")
     receipt: Mapped[str] = mapped_column(String(20))
     linked_receipt: Mapped[str | None] = mapped_column(String(20))
+    kind: Mapped[Code]
     amount_cents: Mapped[Cents]
     transacted_at: Mapped[When]
     details: Mapped[str] = mapped_column(String(200), default="")
@@ -89,7 +114,10 @@ class ClaimState(StrEnum):
     WITH_A_PERSON = "with_a_person"
 
 
-_UNDECIDED = text("state IN ('open', 'with_a_person')")
+UNDECIDED_CLAIMS = (ClaimState.OPEN, ClaimState.WITH_A_PERSON)
+"""Nobody knows yet whether the money is the claimant's: no second claim of it meanwhile."""
+
+IS_UNDECIDED_CLAIM = text("state IN ('open', 'with_a_person')")
 
 
 class PaymentClaim(Base):
@@ -102,8 +130,8 @@ class PaymentClaim(Base):
             "uq_payment_claims_one_undecided_per_receipt",
             "receipt",
             unique=True,
-            sqlite_where=_UNDECIDED,
-            postgresql_where=_UNDECIDED,
+            sqlite_where=IS_UNDECIDED_CLAIM,
+            postgresql_where=IS_UNDECIDED_CLAIM,
         ),
         Index("ix_payment_claims_order_id_id", "order_id", "id"),
         Index("ix_payment_claims_user_id_created_at", "user_id", "created_at"),

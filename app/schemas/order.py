@@ -3,6 +3,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
+from app.context import current_config, now
+from app.jobs.rules import menu_number
 from app.models import OrderStatus, PaymentStatus
 from app.schemas.base import (
     ListQuery,
@@ -15,6 +17,7 @@ from app.schemas.base import (
     Timestamp,
     take_page,
 )
+from app.services.menu_payment import menu_payment_of
 from app.services.place_order import MAX_UNITS_OF_A_PRODUCT, OrderRequest, WantedLine
 from app.services.read_orders import OrderFilter
 from app.utils.money import CURRENCY
@@ -94,6 +97,27 @@ class OrderLineSchema(Schema):
     line_total = Money(attribute="line_total_cents")
 
 
+class MenuPaymentSchema(Schema):
+    """What a customer types in the M-Pesa menu to pay without a prompt. At a till (Buy Goods) no
+    account is asked for: keep the message of M-Pesa, and name its receipt if need be.
+    """
+
+    paybill = ma.fields.String(allow_none=True, metadata={"example": "174379"})
+    till = ma.fields.String(allow_none=True)
+    account = ma.fields.String(metadata={"example": "K7M2Q9X"})
+    amount = Money(attribute="amount_cents")
+
+
+class _MenuPayment(ma.fields.Nested):
+    """Worked out of the order as it is dumped."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(MenuPaymentSchema, allow_none=True, **kwargs)
+
+    def get_value(self, obj: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return menu_payment_of(obj, menu_number(current_config()), now())
+
+
 _FOR_SELLERS = (
     "Like `delivery_address` and `note`: null for a seller unless the order is to be brought."
 )
@@ -124,3 +148,9 @@ class OrderSchema(Schema):
     updated_at = Timestamp(attribute="order.updated_at")
     expires_at = Timestamp(attribute="order.expires_at")
     paid_at = Timestamp(attribute="order.paid_at", allow_none=True)
+    pay_by_paybill = _MenuPayment(
+        metadata={
+            "description": "What to type in the M-Pesa menu instead of waiting for a prompt. Null"
+            " where nothing is due, and while a prompt may be on the phone."
+        }
+    )

@@ -79,25 +79,36 @@ class CallbackAnswerSchema(Schema):
     ResultDesc = ma.fields.String(metadata={"example": "Accepted"})
 
 
-class TransactionSchema(Schema):
-    """One attempt to be paid, as its owner and an admin see it."""
+class ValidationAnswerSchema(Schema):
+    """What Safaricom is answered when it asks whether a payment is welcome."""
 
-    id = ma.fields.Integer()
-    order_id = ma.fields.Integer()
-    amount = Money(attribute="amount_cents")
+    ResultCode = ma.fields.String(metadata={"example": "0"})
+    ResultDesc = ma.fields.String(metadata={"example": "Accepted"})
+
+
+class TransactionSchema(Schema):
+    """One attempt to be paid, as its owner and an admin see it: of a PaymentView."""
+
+    id = ma.fields.Integer(attribute="payment.id")
+    order_id = ma.fields.Integer(attribute="payment.order_id")
+    amount = Money(attribute="payment.amount_cents")
     phone_number = ma.fields.String(
-        attribute="msisdn",
+        attribute="payment.msisdn",
         allow_none=True,
         metadata={"description": "Null where M-Pesa did not show the payer's number whole."},
     )
-    mpesa_receipt = ma.fields.String(allow_none=True)
-    status = ma.fields.String(validate=validate.OneOf(_STATES))
-    timestamp = Timestamp(attribute="created_at")
-    updated_at = Timestamp()
-    checkout_request_id = ma.fields.String(allow_none=True)
-    merchant_request_id = ma.fields.String(allow_none=True)
-    result_code = ma.fields.String(allow_none=True)
-    result_desc = ma.fields.String(allow_none=True)
-    customer_message = ma.fields.String(allow_none=True)
-    kind = ma.fields.String(validate=validate.OneOf([kind.value for kind in PaymentKind]))
-    refunded_amount = ma.fields.Constant(0)
+    mpesa_receipt = ma.fields.String(attribute="payment.mpesa_receipt", allow_none=True)
+    status = ma.fields.String(attribute="payment.status", validate=validate.OneOf(_STATES))
+    timestamp = Timestamp(attribute="payment.created_at")
+    updated_at = Timestamp(attribute="payment.updated_at")
+    checkout_request_id = ma.fields.String(attribute="payment.checkout_request_id", allow_none=True)
+    merchant_request_id = ma.fields.String(attribute="payment.merchant_request_id", allow_none=True)
+    result_code = ma.fields.String(attribute="payment.result_code", allow_none=True)
+    result_desc = ma.fields.String(attribute="payment.result_desc", allow_none=True)
+    customer_message = ma.fields.String(attribute="payment.customer_message", allow_none=True)
+    kind = ma.fields.String(
+        attribute="payment.kind", validate=validate.OneOf([kind.value for kind in PaymentKind])
+    )
+    refunded_amount = Money(
+        attribute="refunded_cents", metadata={"description": "How much of it has gone back."}
+    )

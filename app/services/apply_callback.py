@@ -147,9 +147,9 @@ def _report_amount(session: Session, payment: Payment, claim: CallbackClaim, now
         dedupe_key=f"wrong_amount:{payment.id}:{claim.receipt}",
     )
     if payment.status in (PaymentState.SUCCEEDED, PaymentState.REFUNDED):
-        file_task(session, matter, now, payment=payment)
+        file_task(session, matter, now, payment=payment, receipt=claim.receipt)
     else:
-        hold_for_review(session, payment, "wrong_amount", matter, now)
+        hold_for_review(session, payment, "wrong_amount", matter, now, receipt=claim.receipt)
     return "held_for_review"
 
 

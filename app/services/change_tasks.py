@@ -8,7 +8,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Forbidden, InvalidInput
-from app.models import Order, Task, TaskKind, TaskPriority, TaskStatus, User
+from app.models import MONEY_TASKS, Order, Task, TaskKind, TaskPriority, TaskStatus, User
 from app.policies import Actor, fulfillable_orders, owns_task, visible_orders
 from app.services.records import notify
 from app.services.tasks import lock_task
@@ -79,7 +79,7 @@ def change_task(
 
     Naming a field with the value that it has already changes nothing and needs no right. Raises
     NotFound, Forbidden, InvalidInput as create_task does, and Conflict for rewriting what the
-    shop filed.
+    shop filed and for closing, or opening again, what is about money.
     """
     task = lock_task(session, actor, task_id)
     wanted = _changed(task, change)
@@ -108,7 +108,7 @@ def delete_task(session: Session, actor: Actor, task_id: int) -> None:
         raise Forbidden("Only its owner or an administrator deletes a task.", code="not_your_task")
     if task.kind != TaskKind.MANUAL:
         raise Conflict(
-            "The shop filed this task. Set its status to done instead.", code="task_filed_by_shop"
+            "The shop filed this task. It can be done, but not deleted.", code="task_filed_by_shop"
         )
     session.delete(task)
     session.flush()
@@ -133,6 +133,17 @@ def _require_right(actor: Actor, task: Task, wanted: dict[str, Any]) -> None:
         raise Conflict(
             "The shop filed this task: its title, description and order stay as they are.",
             code="task_filed_by_shop",
+        )
+    if task.kind in MONEY_TASKS and TaskStatus.DONE in (wanted.get("status"), task.status):
+        _refuse_step(wanted)
+
+
+def _refuse_step(wanted: dict[str, Any]) -> None:
+    """Money is decided by an action that knows the books, never by a word in a list."""
+    if "status" in wanted:
+        raise Conflict(
+            "This is about money. An administrator decides it under “To decide” in the office.",
+            code="needs_a_decision",
         )
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, case, or_, select, update
+from sqlalchemy import case, update
 from sqlalchemy.orm import Session
 
 from app.models import LIVE_STATES, Payment, PaymentState, TaskKind
+from app.services.leases import claim_due, claim_one, give_back
 from app.services.paces import lock_pace
 from app.services.payment_evidence import lock_payment
 from app.services.records import Matter, file_task, record_payment_event, tell_unpaid
@@ -22,7 +23,7 @@ _HOUR_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class CheckSchedule:
-    """When to ask what became of a prompt, in seconds after it was asked for.
+    """When to ask what became of a prompt, or of a refund, in seconds after it was asked for.
 
     After the last entry of ``check_seconds`` it is asked at twice its age each time, at least
     hourly, and once more when the time is up. A prompt is called unknown, not
@@ -36,41 +37,25 @@ class CheckSchedule:
     no_answer_after_seconds: float
     give_up_after_seconds: float
 
-    def next_check(self, payment: Payment, now: datetime) -> datetime:
+    def next_check(self, asked_at: datetime, now: datetime) -> datetime:
         """The first moment of the schedule that lies ahead, a little jittered."""
-        age = (now - payment.created_at).total_seconds()
+        age = (now - asked_at).total_seconds()
         ahead = [seconds for seconds in self.check_seconds if seconds > age]
         wait = min(ahead) - age if ahead else min(_HOUR_SECONDS, max(age, 1.0))
         jittered = now + timedelta(seconds=wait * (1 + random.uniform(0, _JITTER)))
-        return min(jittered, payment.created_at + timedelta(seconds=self.give_up_after_seconds))
+        return min(jittered, asked_at + timedelta(seconds=self.give_up_after_seconds))
 
 
 def claim_due_payments(
     session: Session, now: datetime, *, limit: int, lease_seconds: float
 ) -> list[int]:
     """Take payments whose check is due, each for one worker; a dead worker's come back."""
-    due = session.scalars(
-        select(Payment.id)
-        .where(Payment.next_check_at <= now, _is_free(now))
-        .order_by(Payment.next_check_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
-    return [
-        payment_id for payment_id in due if claim_payment(session, payment_id, now, lease_seconds)
-    ]
+    return claim_due(session, Payment, now, limit=limit, lease_seconds=lease_seconds)
 
 
 def claim_payment(session: Session, payment_id: int, now: datetime, lease_seconds: float) -> bool:
     """Take one payment if its check is due and nobody else has it."""
-    taken = session.execute(
-        update(Payment)
-        .where(Payment.id == payment_id, Payment.next_check_at <= now, _is_free(now))
-        .values(leased_until=now + timedelta(seconds=lease_seconds))
-        .returning(Payment.id)
-        .execution_options(synchronize_session=False)
-    ).one_or_none()
-    return taken is not None
+    return claim_one(session, Payment, payment_id, now, lease_seconds)
 
 
 def reserve_query_slot(
@@ -92,12 +77,7 @@ def reserve_query_slot(
 
 def postpone_check(session: Session, payment_id: int, until: datetime | None) -> None:
     """Give a claimed payment back, to be looked at later, or no more."""
-    session.execute(
-        update(Payment)
-        .where(Payment.id == payment_id)
-        .values(next_check_at=until, leased_until=None)
-        .execution_options(synchronize_session=False)
-    )
+    give_back(session, Payment, payment_id, until)
 
 
 def end_check(session: Session, payment_id: int, now: datetime) -> None:
@@ -145,7 +125,7 @@ def note_no_verdict(
         payment.customer_message = (
             "M-Pesa has not told us yet whether this was paid. Do not pay again; we keep asking."
         )
-    payment.next_check_at = schedule.next_check(payment, now)
+    payment.next_check_at = schedule.next_check(payment.created_at, now)
     payment.updated_at = now
     session.flush()
     return payment.next_check_at
@@ -157,7 +137,7 @@ def _plan_second_look(payment: Payment, schedule: CheckSchedule, now: datetime) 
         return payment.next_check_at
     payment.check_count += 1
     is_over = (now - payment.created_at).total_seconds() >= schedule.give_up_after_seconds
-    payment.next_check_at = None if is_over else schedule.next_check(payment, now)
+    payment.next_check_at = None if is_over else schedule.next_check(payment.created_at, now)
     return payment.next_check_at
 
 
@@ -226,7 +206,3 @@ def _move(session: Session, payment: Payment, to: PaymentState, reason: str, now
         now=now,
         detail=reason,
     )
-
-
-def _is_free(now: datetime) -> ColumnElement[bool]:
-    return or_(Payment.leased_until.is_(None), Payment.leased_until <= now)

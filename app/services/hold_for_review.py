@@ -17,16 +17,35 @@ REVIEW_TASKS = (
 )
 """What is a person's while nobody knows how a prompt ended; news of its money solves it."""
 
+WRITTEN_OFF = "written_off"
+"""A person found that the money which had been booked for it never came."""
+
+COUNTED_APART = "counted_apart"
+"""A person found its money, which was another amount: it is a payment of its own in the books."""
+
+DECIDED = (WRITTEN_OFF, COUNTED_APART)
+"""Reviews that are over, and hold for good: no news is counted for such a payment any more. Its
+money, should there be some, has a receipt, and is counted by that.
+"""
+
 
 def hold_for_review(
-    session: Session, payment: Payment, reason: str, matter: Matter, now: datetime
+    session: Session,
+    payment: Payment,
+    reason: str,
+    matter: Matter,
+    now: datetime,
+    *,
+    receipt: str | None = None,
 ) -> None:
     """What was reported contradicts what was asked: from here on only a person decides.
 
     The payment, which the caller has locked with its order, keeps the order's stock held. The same
-    matter reported again adds nothing.
+    matter reported again adds nothing. ``receipt`` is the one that was reported.
     """
-    if not file_task(session, matter, now, payment=payment):
+    if not file_task(session, matter, now, payment=payment, receipt=receipt):
+        return
+    if payment.review_reason in DECIDED:
         return
     before = payment.status
     payment.review_reason = reason

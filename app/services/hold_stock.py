@@ -111,18 +111,8 @@ def sell_again(session: Session, order_id: int, now: datetime) -> bool:
     For money that came after the stock had been given back. Answers False, with nothing changed,
     when a product is gone or has too little left.
     """
-    wanted = {
-        row.product_id: row.quantity
-        for row in session.execute(
-            select(Reservation.product_id, Reservation.quantity)
-            .where(
-                Reservation.order_id == order_id,
-                Reservation.state == ReservationState.RELEASED,
-            )
-            .order_by(Reservation.product_id)
-        )
-    }
-    if not wanted or not _all_there(session, wanted):
+    wanted = _released_by(session, order_id)
+    if not wanted or not _all_there(session, wanted, lock=True):
         return False
     session.execute(
         update(Reservation)
@@ -138,6 +128,12 @@ def sell_again(session: Session, order_id: int, now: datetime) -> bool:
     return True
 
 
+def could_sell_again(session: Session, order_id: int) -> bool:
+    """Whether sell_again would find everything there now; takes and locks nothing."""
+    wanted = _released_by(session, order_id)
+    return bool(wanted) and _all_there(session, wanted, lock=False)
+
+
 def restock_order(session: Session, order_id: int, now: datetime) -> None:
     """Put what an order was sold back on the shelf, once: the movement is unique for its order."""
     sold = session.execute(
@@ -151,17 +147,25 @@ def restock_order(session: Session, order_id: int, now: datetime) -> None:
     session.flush()
 
 
-def _all_there(session: Session, wanted: Mapping[int, int]) -> bool:
-    """Lock the products, in id order, and see whether each has enough to sell."""
-    left = {
-        row.id: row.left
-        for row in session.execute(
-            select(Product.id, (Product.on_hand - Product.reserved).label("left"))
-            .where(Product.id.in_(wanted), Product.deleted_at.is_(None))
-            .order_by(Product.id)
-            .with_for_update(key_share=True)
-        )
-    }
+def _released_by(session: Session, order_id: int) -> dict[int, int]:
+    """What an order held and gave back: ``{product_id: quantity}``."""
+    rows = session.execute(
+        select(Reservation.product_id, Reservation.quantity)
+        .where(Reservation.order_id == order_id, Reservation.state == ReservationState.RELEASED)
+        .order_by(Reservation.product_id)
+    )
+    return {row.product_id: row.quantity for row in rows}
+
+
+def _all_there(session: Session, wanted: Mapping[int, int], *, lock: bool) -> bool:
+    """Whether each product has enough to sell; locked, in id order, if it is about to be sold."""
+    found = (
+        select(Product.id, (Product.on_hand - Product.reserved).label("left"))
+        .where(Product.id.in_(wanted), Product.deleted_at.is_(None))
+        .order_by(Product.id)
+    )
+    rows = session.execute(found.with_for_update(key_share=True) if lock else found)
+    left = {row.id: row.left for row in rows}
     return all(left.get(product_id, 0) >= quantity for product_id, quantity in wanted.items())
 
 

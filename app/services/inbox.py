@@ -6,14 +6,16 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.models import InboxMessage, InboxSource, Payment, TaskKind
-from app.services.records import Matter, file_task
+from app.models import InboxMessage, InboxSource, Payment, Task, TaskKind
+from app.services.records import Matter, file_task, solve_tasks
 from app.utils.callback_secret import CallbackSecret
 
 MAX_BODY_BYTES = 65_536
 
 
 MAX_ATTEMPTS = 10
+
+_STUCK = "stuck_message:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class ReceivedMessage:
     headers: dict[str, str]
     remote_addr: str | None
     payment_id: int | None = None
+    request_id: int | None = None
 
 
 def find_payment_by_secret(
@@ -44,6 +47,7 @@ def keep_message(session: Session, message: ReceivedMessage, now: datetime) -> I
     kept = InboxMessage(
         source=message.source,
         payment_id=message.payment_id,
+        request_id=message.request_id,
         body=message.body[:MAX_BODY_BYTES],
         truncated=len(message.body) > MAX_BODY_BYTES,
         headers=message.headers,
@@ -86,6 +90,19 @@ def finish_message(message: InboxMessage, outcome: str, now: datetime) -> None:
     message.attempts += 1
 
 
+def note_unstuck(session: Session, message: InboxMessage, now: datetime) -> None:
+    """A message that was stuck is processed at last: nobody need look at it."""
+    if message.error is not None:
+        mine = Task.dedupe_key == _stuck_key(message.id)
+        solve_tasks(session, mine, "processed", f"It was read: {message.outcome}.", now)
+
+
+def stuck_message_id(task: Task) -> int | None:
+    """The message that a task is about, if it is about one."""
+    number = (task.dedupe_key or "").removeprefix(_STUCK)
+    return int(number) if task.kind == TaskKind.STUCK_MESSAGE and number.isdecimal() else None
+
+
 def report_stuck_message(session: Session, message_id: int, error: str, now: datetime) -> None:
     """Note why a message could not be processed, and tell a person, once."""
     session.execute(
@@ -100,7 +117,11 @@ def report_stuck_message(session: Session, message_id: int, error: str, now: dat
             kind=TaskKind.STUCK_MESSAGE,
             title=f"A message from M-Pesa cannot be processed (inbox {message_id})",
             description=f"It is kept whole and tried again. The error was: {error}",
-            dedupe_key=f"stuck_message:{message_id}",
+            dedupe_key=_stuck_key(message_id),
         ),
         now,
     )
+
+
+def _stuck_key(message_id: int) -> str:
+    return f"{_STUCK}{message_id}"

@@ -39,19 +39,21 @@ def book_sale(session: Session, order: Order, paid_cents: int, now: datetime) ->
 
     What was paid beyond that is owed as a refund; answers how much that is, in cents.
     """
-    rest = paid_cents - order.total_cents
-    rounding = min(
-        rest, whole_shillings(order.total_cents) * CENTS_PER_SHILLING - order.total_cents
-    )
+    excess = excess_of(order.total_cents, paid_cents)
     entries = {
         Account.CUSTOMER: paid_cents,
         Account.SALES: -order.total_cents,
-        Account.ROUNDING: -rounding,
-        Account.REFUNDS_DUE: rounding - rest,
+        Account.ROUNDING: order.total_cents + excess - paid_cents,
+        Account.REFUNDS_DUE: -excess,
     }
     event = _order_event(LedgerEventKind.SALE, order, now)
     _book(session, event, {account: cents for account, cents in entries.items() if cents})
-    return rest - rounding
+    return excess
+
+
+def excess_of(total_cents: int, paid_cents: int) -> int:
+    """What is too much for a price that is covered: the cents of the last shilling are not."""
+    return max(0, paid_cents - whole_shillings(total_cents) * CENTS_PER_SHILLING)
 
 
 def book_set_aside(session: Session, order: Order, cents: int, now: datetime) -> None:
@@ -97,6 +99,29 @@ def book_dismissed(session: Session, receipt: MpesaReceipt, now: datetime) -> No
         _receipt_event(LedgerEventKind.DISMISSED, receipt, now),
         {Account.UNMATCHED: receipt.amount_cents, Account.OUTSIDE: -receipt.amount_cents},
     )
+
+
+def book_undismissed(session: Session, receipt: MpesaReceipt, now: datetime) -> None:
+    """It was business of the shop after all, and its order is about to book it."""
+    _book(
+        session,
+        _receipt_event(LedgerEventKind.CORRECTION, receipt, now),
+        {Account.OUTSIDE: receipt.amount_cents, Account.MPESA: -receipt.amount_cents},
+    )
+
+
+def book_correction(
+    session: Session, payment: Payment, entries: Mapping[Account, int], task_id: int, now: datetime
+) -> None:
+    """What was booked of this payment was not so. A task is decided once, and so corrects once."""
+    event = LedgerEvent(
+        kind=LedgerEventKind.CORRECTION,
+        reference=f"task:{task_id}",
+        order_id=payment.order_id,
+        payment_id=payment.id,
+        created_at=now,
+    )
+    _book(session, event, entries)
 
 
 def book_refund(

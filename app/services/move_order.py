@@ -9,17 +9,20 @@ from app.errors import Conflict, Forbidden, NotFound
 from app.models import LIVE_STATES, Order, OrderStatus, Payment, Task, TaskKind, TaskStatus
 from app.policies import Actor, fulfillable_orders, visible_orders
 from app.services.records import notify, record_order_event
+from app.services.refund_shares import is_sale_going_back
 
 ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.EXPIRED}),
-    OrderStatus.PAID: frozenset({OrderStatus.SHIPPED, OrderStatus.REFUNDED}),
+    OrderStatus.PAID: frozenset({OrderStatus.SHIPPED, OrderStatus.REFUNDED, OrderStatus.CANCELLED}),
     OrderStatus.SHIPPED: frozenset({OrderStatus.DELIVERED, OrderStatus.REFUNDED}),
     OrderStatus.DELIVERED: frozenset({OrderStatus.REFUNDED}),
     OrderStatus.CANCELLED: frozenset(),
     OrderStatus.EXPIRED: frozenset({OrderStatus.PAID}),
     OrderStatus.REFUNDED: frozenset(),
 }
-"""``expired → paid`` is late money for which the stock is still there."""
+"""``expired → paid`` is late money for which the stock is still there; ``paid → cancelled`` money
+that a person found not to be there.
+"""
 
 
 def lock_order(session: Session, order_id: int) -> Order | None:
@@ -85,8 +88,9 @@ def fulfil_order(
 ) -> Order:
     """Mark a paid order shipped, or a shipped one delivered.
 
-    Raises NotFound, Forbidden for the buyer, Conflict for a step that is not the next one and
-    ``payment_disputed`` while a person still has to look at the payment.
+    Raises NotFound, Forbidden for the buyer, Conflict for a step that is not the next one,
+    ``payment_disputed`` while a person still has to look at the payment and ``refund_under_way``
+    while its money may be going back.
     """
     order = lock_visible_order(session, actor, order_id)
     require_right(
@@ -98,6 +102,7 @@ def fulfil_order(
             code="order_not_fulfillable",
         )
     _refuse_disputed(session, order)
+    _refuse_going_back(session, order)
     move_order(session, order, to, now, actor_id=actor.user_id)
     notify(
         session,
@@ -127,6 +132,15 @@ def _refuse_disputed(session: Session, order: Order) -> None:
         raise Conflict(
             f"M-Pesa disputes the payment of order {order.number}. Look at its task first.",
             code="payment_disputed",
+        )
+
+
+def _refuse_going_back(session: Session, order: Order) -> None:
+    """Goods and their money never leave together."""
+    if is_sale_going_back(session, order):
+        raise Conflict(
+            f"The money of order {order.number} is on its way back. Send nothing.",
+            code="refund_under_way",
         )
 
 

@@ -8,23 +8,45 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from app.errors import NotFound
-from app.models import Order, OrderEvent, OrderStatus, Payment, PaymentState
+from app.models import (
+    LIVE_STATES,
+    UNDECIDED_CLAIMS,
+    Order,
+    OrderEvent,
+    OrderStatus,
+    Payment,
+    PaymentClaim,
+    PaymentState,
+    Refund,
+    RefundState,
+)
 from app.policies import Actor, own_orders
+from app.services.claims import claims_of
 from app.services.pages import Page, PageRequest, SortKey, paginate
 from app.services.read_orders import OrderView, find_order, money_of
+from app.services.refunds import refunds_of_order
 
 _ATTEMPTS_SHOWN = 20
+_BROUGHT_MONEY = (PaymentState.SUCCEEDED, PaymentState.REFUNDED)
+_SHOWN_REFUNDS = (
+    RefundState.CREATED,
+    RefundState.PENDING,
+    RefundState.UNKNOWN,
+    RefundState.SUCCEEDED,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class OrderStory:
-    """An order with what happened to it: when it took which step, and each try to pay, the latest
-    first.
+    """An order with what happened to it: when it took which step, each try to pay and each payment
+    that its buyer named, the latest first, and what goes back or went, the first asked for first.
     """
 
     view: OrderView
     reached_at: dict[OrderStatus, datetime]
     attempts: Sequence[Payment]
+    claims: Sequence[PaymentClaim] = ()
+    refunds: Sequence[Refund] = ()
 
     @property
     def order(self) -> Order:
@@ -32,14 +54,28 @@ class OrderStory:
 
     @property
     def latest(self) -> Payment | None:
-        """The try that tells how it stands: the one that brought money, else the last one."""
-        paid = self.paid_attempts
-        return paid[0] if paid else next(iter(self.attempts), None)
+        """The try that tells how it stands: one that is out; on an order that waits no more, the
+        one that brought money; else the last one.
+        """
+        waits = self.order.status == OrderStatus.PENDING
+        out = [attempt for attempt in self.attempts if attempt.status in LIVE_STATES]
+        telling = out if waits else self.paid_attempts
+        return next(iter([*telling, *self.attempts]), None)
+
+    @property
+    def claim(self) -> PaymentClaim | None:
+        """The payment that is being looked for."""
+        return next((one for one in self.claims if one.state in UNDECIDED_CLAIMS), None)
 
     @property
     def prompt_is_out(self) -> bool:
         """Whether a phone may still show a prompt for it, however the order stands."""
         return self.view.money.prompt_is_out
+
+    @property
+    def money_attempts(self) -> list[Payment]:
+        """Those that brought money, whatever became of it."""
+        return [attempt for attempt in self.attempts if attempt.status in _BROUGHT_MONEY]
 
     @property
     def paid_attempts(self) -> list[Payment]:
@@ -69,9 +105,21 @@ def read_story(session: Session, actor: Actor, order_id: int) -> OrderStory:
         .limit(_ATTEMPTS_SHOWN)
         .execution_options(populate_existing=True)
     ).all()
+    reached_at = {OrderStatus(row.to_status): row.created_at for row in events}
     return OrderStory(
-        view, {OrderStatus(row.to_status): row.created_at for row in events}, attempts
+        view,
+        reached_at,
+        attempts,
+        claims_of(session, order_id),
+        _shown_refunds(session, order_id),
     )
+
+
+def _shown_refunds(session: Session, order_id: int) -> list[Refund]:
+    """What a buyer may count on: not what an admin still thinks about, and not what failed."""
+    return [
+        refund for refund in refunds_of_order(session, order_id) if refund.state in _SHOWN_REFUNDS
+    ]
 
 
 def list_own_orders(session: Session, actor: Actor, page: PageRequest) -> Page[OrderView]:

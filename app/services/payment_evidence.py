@@ -14,6 +14,9 @@ from app.models import (
 )
 from app.services.move_order import lock_order
 
+CLOCKS_DIFFER = timedelta(minutes=2)
+"""How far M-Pesa's clock and ours may be apart, and no more than that."""
+
 
 class Settlement(StrEnum):
     """What became of a piece of evidence."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.models import LedgerEntry, LedgerEvent, Order, Payment, Task, User
+from app.models import LedgerEntry, LedgerEvent, Order, Payment, Refund, Task, User
 from app.policies import Actor
 from app.services.pages import Page, PageRequest
 from app.services.payment_history import PaymentHistory, read_payment_history
 from app.services.read_payments import PaymentFilter, find_payment, list_payments
+from app.services.refunds import RefundStanding, refunds_of_receipts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,18 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class PaymentFile:
-    """``history`` with the payer, what the books say of this payment, and its tasks."""
+    """``history`` with the payer, what the books say of this payment, its refunds and tasks."""
 
     history: PaymentHistory
     payer: User
     bookings: Sequence[Booking]
+    refunds: Sequence[Refund]
     tasks: Sequence[Task]
+
+    @property
+    def standing(self) -> RefundStanding:
+        """How much of it may still go back."""
+        return RefundStanding(self.history.payment, self.refunds)
 
 
 def list_payments_of_orders(
@@ -76,5 +83,6 @@ def find_payment_file(session: Session, actor: Actor, payment_id: int) -> Paymen
         history=read_payment_history(session, payment.id),
         payer=session.get_one(User, payment.user_id),
         bookings=[Booking(event, entry) for event, entry in bookings],
+        refunds=refunds_of_receipts(session, [payment.mpesa_receipt or ""]),
         tasks=session.scalars(tasks).all(),
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from app.errors import NotFound
@@ -12,6 +12,8 @@ from app.models import (
     LIVE_STATES,
     Account,
     LedgerEntry,
+    LedgerEvent,
+    LedgerEventKind,
     Order,
     OrderStatus,
     Payment,
@@ -19,16 +21,28 @@ from app.models import (
 )
 from app.policies import Actor, may_contact_buyer, visible_orders
 from app.services.pages import Page, PageRequest, SortKey, paginate
+from app.services.refund_shares import SOLD
 from app.utils.money import CENTS_PER_SHILLING, whole_shillings
+
+_NOTHING = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class OrderMoney:
-    """What the ledger says of one order, in cents; ``prompt_is_out`` while an attempt lives."""
+    """What the ledger says of one order, in cents; ``prompt_is_out`` while an attempt lives.
+
+    ``paid_cents`` is what we hold of it: what came in less ``refunded_cents``, which went back.
+    """
 
     paid_cents: int = 0
     refunds_due_cents: int = 0
+    refunded_cents: int = 0
     prompt_is_out: bool = False
+
+    @property
+    def received_cents(self) -> int:
+        """All that ever came in."""
+        return self.paid_cents + self.refunded_cents
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +74,15 @@ class OrderView:
 
     @property
     def payment_status(self) -> PaymentStatus:
+        """A sale stays paid when a part of its money goes back; what bought nothing is refunded."""
         if self.order.status == OrderStatus.REFUNDED:
             return PaymentStatus.REFUNDED
         if self.money.refunds_due_cents > 0:
             return PaymentStatus.REFUND_DUE
-        if self.money.paid_cents >= self.order.total_cents:
+        if self.order.status in SOLD or self.money.paid_cents >= self.order.total_cents:
             return PaymentStatus.PAID
+        if self.money.refunded_cents > 0 and self.money.paid_cents == 0:
+            return PaymentStatus.REFUNDED
         return PaymentStatus.PENDING if self.money.prompt_is_out else PaymentStatus.UNPAID
 
 
@@ -123,14 +140,19 @@ def _knows_buyer(actor: Actor, order: Order) -> bool:
 
 def money_of(session: Session, order_ids: Sequence[int]) -> dict[int, OrderMoney]:
     """The ledger's word on each of these orders, in two statements."""
-    sums: dict[tuple[int, str], int] = {
-        (row.order_id, row.account): row.cents
+    given_back = case(
+        (LedgerEvent.kind == LedgerEventKind.REFUND, LedgerEntry.amount_cents), else_=0
+    )
+    sums = {
+        (row.order_id, row.account): (int(row.cents), -int(row.given_back))
         for row in session.execute(
             select(
                 LedgerEntry.order_id,
                 LedgerEntry.account,
                 func.sum(LedgerEntry.amount_cents).label("cents"),
+                func.sum(given_back).label("given_back"),
             )
+            .join(LedgerEvent, LedgerEvent.id == LedgerEntry.event_id)
             .where(
                 LedgerEntry.order_id.in_(order_ids),
                 LedgerEntry.account.in_([Account.MPESA, Account.REFUNDS_DUE]),
@@ -147,8 +169,9 @@ def money_of(session: Session, order_ids: Sequence[int]) -> dict[int, OrderMoney
     )
     return {
         order_id: OrderMoney(
-            paid_cents=int(sums.get((order_id, Account.MPESA), 0)),
-            refunds_due_cents=-int(sums.get((order_id, Account.REFUNDS_DUE), 0)),
+            paid_cents=sums.get((order_id, Account.MPESA), _NOTHING)[0],
+            refunds_due_cents=-sums.get((order_id, Account.REFUNDS_DUE), _NOTHING)[0],
+            refunded_cents=sums.get((order_id, Account.MPESA), _NOTHING)[1],
             prompt_is_out=order_id in live,
         )
         for order_id in order_ids

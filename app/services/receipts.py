@@ -16,8 +16,9 @@ from app.models import (
     TaskKind,
 )
 from app.services.insert_once import insert_once
-from app.services.ledger import book_matched
+from app.services.ledger import book_matched, book_undismissed
 from app.services.records import solve_tasks
+from app.services.refund_shares import is_going_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Standing(StrEnum):
     TOLD_TWICE = "told_twice"
     """The same money was counted already, as paybill money of the same order."""
     CONFLICT = "conflict"
-    """It stands for other money, or for another amount."""
+    """It stands for other money, for another amount, or for money that is on its way back."""
 
 
 def find_receipt(session: Session, receipt: str) -> MpesaReceipt | None:
@@ -90,7 +91,8 @@ def judge_receipt(session: Session, facts: ReceiptFacts, payment: Payment) -> St
     if row is None or row.payment_id == payment.id:
         return Standing.OURS
     if row.state == ReceiptState.UNMATCHED:
-        return Standing.OURS if row.amount_cents == facts.amount_cents else Standing.CONFLICT
+        fits = row.amount_cents == facts.amount_cents and not is_going_back(session, row.receipt)
+        return Standing.OURS if fits else Standing.CONFLICT
     if row.payment_id is not None and row.amount_cents == facts.amount_cents:
         other = session.get_one(Payment, row.payment_id)
         if other.order_id == payment.order_id and other.kind == PaymentKind.PAYBILL:
@@ -125,14 +127,18 @@ def match_receipt(
     now: datetime,
     *,
     actor_id: int | None = None,
+    reason: str | None = None,
 ) -> None:
-    """Unmatched money has found its payment, which the caller books on its order."""
+    """Money without an order has found its payment, which the caller books on its order."""
     row.payment_id = payment.id
+    if row.state == ReceiptState.DISMISSED:
+        book_undismissed(session, row, now)
+    else:
+        book_matched(session, row, now)
     row.state = ReceiptState.MATCHED
-    book_matched(session, row, now)
     mine = (Task.receipt == row.receipt) & (Task.kind == TaskKind.UNMATCHED_MONEY)
-    reason = f"It belongs to payment {payment.id}."
-    solve_tasks(session, mine, "matched", reason, now, actor_id=actor_id)
+    why = f"It belongs to payment {payment.id}." + (f" {reason}" if reason else "")
+    solve_tasks(session, mine, "matched", why, now, actor_id=actor_id)
 
 
 def learn_facts(row: MpesaReceipt, facts: ReceiptFacts) -> None:

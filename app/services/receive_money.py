@@ -4,25 +4,28 @@ A confirmation of Safaricom, a pulled row, a line of the statement and the answe
 request all come here. Where the receipt is known already, nothing is booked.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import case, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models import (
-    LIVE_STATES,
+    MoneySource,
     MpesaReceipt,
     Order,
     Payment,
     PaymentKind,
-    PaymentState,
     ReceiptState,
     TaskKind,
 )
+from app.services.answered_prompts import (
+    find_answered_prompt,
+    find_awaiting_orders,
+    settle_answered_prompt,
+)
 from app.services.find_account import find_account
 from app.services.move_order import lock_order
-from app.services.payment_evidence import Proof, Settlement
 from app.services.receipts import (
     ReceiptFacts,
     find_receipt,
@@ -30,13 +33,10 @@ from app.services.receipts import (
     register_receipt,
 )
 from app.services.records import Matter, file_task
-from app.services.settle_payment import settle_payment
+from app.services.refund_shares import is_going_back
 from app.services.unmatched_money import attach_money, keep_unmatched, record_paybill_payment
 from app.services.use_money import use_money
 from app.utils.money import cents_to_wire
-from app.utils.phone import fits_msisdn
-
-_CLOCKS_DIFFER = timedelta(minutes=2)
 
 
 class Reception(StrEnum):
@@ -62,7 +62,9 @@ def receive_money(
     Safe to call again, late, or from two hands at once.
     """
     if order_id is None:
-        order_id = find_account(session, facts.bill_reference)
+        order_id = _find_order(session, facts)
+    if order_id is None:
+        order_id = _find_written_off(session, facts.receipt)
     order = lock_order(session, order_id) if order_id is not None else None
     row = find_receipt(session, facts.receipt)
     if row is None and order is not None:
@@ -76,12 +78,21 @@ def receive_money(
     return _hear_again(session, row, order, facts, now)
 
 
+def _find_order(session: Session, facts: ReceiptFacts) -> int | None:
+    """By the account number; at a till, where nobody types one, by a prompt that surely fits."""
+    if facts.bill_reference:
+        return find_account(session, facts.bill_reference)
+    awaiting = find_awaiting_orders(session, facts)
+    return awaiting.pop() if len(awaiting) == 1 else None
+
+
 def _take_for_order(
     session: Session, order: Order, facts: ReceiptFacts, now: datetime
 ) -> Reception:
-    prompt = _find_prompt(session, order, facts)
+    prompt = find_answered_prompt(session, order, facts)
     if prompt is not None:
-        return _settle_prompt(session, prompt, facts, now)
+        settle_answered_prompt(session, prompt, facts, now)
+        return Reception.SETTLED
     payment = record_paybill_payment(session, order, facts, now)
     if not register_receipt(session, facts, now, payment_id=payment.id, state=ReceiptState.MATCHED):
         raise RuntimeError(f"Receipt {facts.receipt} was taken beside the lock of its order.")
@@ -90,67 +101,56 @@ def _take_for_order(
     return Reception.BOOKED
 
 
-def _settle_prompt(
-    session: Session, prompt: Payment, facts: ReceiptFacts, now: datetime
-) -> Reception:
-    proof = Proof(
-        source=facts.source,
-        result_code="0",
-        result_desc="M-Pesa reported the money.",
-        receipt=facts.receipt,
-        amount_verified=True,
-        decides_review=True,
-        bill_reference=facts.bill_reference,
-        transacted_at=facts.transacted_at,
-        payer_phone=facts.payer_phone,
-        payer_name=facts.payer_name,
-    )
-    outcome = settle_payment(session, prompt.id, proof, now)
-    if outcome not in (Settlement.SETTLED, Settlement.ALREADY_SETTLED):
-        raise RuntimeError(f"Payment {prompt.id} did not take receipt {facts.receipt}: {outcome}.")
-    return Reception.SETTLED
-
-
-def _find_prompt(session: Session, order: Order, facts: ReceiptFacts) -> Payment | None:
-    """The prompt on this order that this money answers: of its amount, without a receipt yet.
-
-    One that a query found paid comes before one that is still out. Money that moved before a
-    prompt was asked for, or from another phone, is no answer to it.
-    """
-    waiting = session.scalars(
-        select(Payment)
-        .where(
-            Payment.order_id == order.id,
-            Payment.kind == PaymentKind.STK_PUSH,
-            Payment.mpesa_receipt.is_(None),
-            Payment.amount_cents == facts.amount_cents,
-            Payment.status.in_((PaymentState.SUCCEEDED, *LIVE_STATES)),
-        )
-        .order_by(case((Payment.status == PaymentState.SUCCEEDED, 0), else_=1), Payment.id)
-    )
-    return next((prompt for prompt in waiting if _may_answer(prompt, facts)), None)
-
-
-def _may_answer(prompt: Payment, facts: ReceiptFacts) -> bool:
-    moved_at = facts.transacted_at
-    if moved_at is not None and moved_at < prompt.created_at - _CLOCKS_DIFFER:
-        return False
-    return fits_msisdn(facts.payer_phone, prompt.prompted_msisdn) is not False
-
-
 def _hear_again(
     session: Session, row: MpesaReceipt, order: Order | None, facts: ReceiptFacts, now: datetime
 ) -> Reception:
     """The receipt is on the register: nothing is counted twice, but more may be known now."""
+    if row.state == ReceiptState.WRITTEN_OFF:
+        return _count_after_all(session, row, order, facts, now)
     if row.amount_cents != facts.amount_cents:
         _report_difference(session, row, facts, now)
         return Reception.DIFFERENT
     learn_facts(row, facts)
-    if row.state == ReceiptState.UNMATCHED and order is not None:
-        attach_money(session, row, order, now)
-        return Reception.BOOKED
+    if order is not None and _is_free(session, row, facts):
+        payment = attach_money(session, row, order, now)
+        was_asked_for = payment.kind == PaymentKind.STK_PUSH
+        return Reception.SETTLED if was_asked_for else Reception.BOOKED
     session.flush()
     return Reception.KNOWN
+
+
+def _is_free(session: Session, row: MpesaReceipt, facts: ReceiptFacts) -> bool:
+    """Nobody's yet, and not on its way back; what a person dismissed is so for a person alone."""
+    if row.state == ReceiptState.DISMISSED:
+        return facts.source == MoneySource.PERSON
+    return row.state == ReceiptState.UNMATCHED and not is_going_back(session, row.receipt)
+
+
+def _find_written_off(session: Session, receipt: str) -> int | None:
+    """The order that a receipt was counted for before a person found that it was not there."""
+    return session.scalar(
+        select(Payment.order_id)
+        .join(MpesaReceipt, MpesaReceipt.payment_id == Payment.id)
+        .where(MpesaReceipt.receipt == receipt, MpesaReceipt.state == ReceiptState.WRITTEN_OFF)
+    )
+
+
+def _count_after_all(
+    session: Session, row: MpesaReceipt, order: Order | None, facts: ReceiptFacts, now: datetime
+) -> Reception:
+    """A person had found that it was not there, and M-Pesa says that it is: money wins.
+
+    It is a payment of its own; the one that it was written off from stays as it is.
+    """
+    if order is None:
+        raise RuntimeError(f"Receipt {row.receipt} was written off while it was looked up.")
+    payment = record_paybill_payment(session, order, facts, now)
+    row.payment_id, row.state = payment.id, ReceiptState.MATCHED
+    row.amount_cents, row.source = facts.amount_cents, facts.source
+    learn_facts(row, facts)
+    use_money(session, order, payment, now)
+    session.flush()
+    return Reception.BOOKED
 
 
 def _report_difference(

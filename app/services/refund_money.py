@@ -3,10 +3,8 @@
 The caller has locked the order (if there is one), then the payment, then the refund.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.models import (
@@ -17,7 +15,6 @@ from app.models import (
     PaymentState,
     ReceiptState,
     Refund,
-    RefundState,
     Task,
     TaskKind,
 )
@@ -26,20 +23,9 @@ from app.services.ledger import balances_of, book_refund
 from app.services.move_order import move_order
 from app.services.receipts import find_receipt
 from app.services.records import notify, record_payment_event, solve_tasks
+from app.services.refund_shares import SOLD, refunded_cents_of, split_refund
 from app.services.use_money import solve_settled_debts
 from app.utils.money import cents_to_wire
-
-_SOLD = (OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
-
-
-def refunded_cents_of(session: Session, receipt: str) -> int:
-    """What has gone back of one receipt so far."""
-    done = session.scalar(
-        select(func.coalesce(func.sum(Refund.amount_cents), 0)).where(
-            Refund.receipt == receipt, Refund.state == RefundState.SUCCEEDED
-        )
-    )
-    return int(done or 0)
 
 
 def give_money_back(
@@ -71,27 +57,6 @@ def give_money_back(
         order_id=order.id,
     )
     session.flush()
-
-
-def split_refund(amount_cents: int, balances: Mapping[Account, int]) -> dict[Account, int]:
-    """Which debts of an order a refund pays, in cents above zero.
-
-    Raises RuntimeError for more than the order ever brought in.
-    """
-    left, taken = amount_cents, {}
-    for account, available in (
-        (Account.REFUNDS_DUE, -balances[Account.REFUNDS_DUE]),
-        (Account.CUSTOMER, -balances[Account.CUSTOMER]),
-        (Account.REFUNDS, -balances[Account.SALES] - balances[Account.REFUNDS]),
-        (Account.ROUNDING, -balances[Account.ROUNDING]),
-    ):
-        part = min(left, max(0, available))
-        if part:
-            taken[account] = part
-            left -= part
-    if left:
-        raise RuntimeError(f"{left} cents of a refund of {amount_cents} were never received.")
-    return taken
 
 
 def _give_unmatched_back(session: Session, refund: Refund, now: datetime) -> None:
@@ -126,7 +91,7 @@ def _move_payment(session: Session, refund: Refund, payment: Payment, now: datet
 
 
 def _move_order(session: Session, refund: Refund, order: Order, now: datetime) -> None:
-    if order.status not in _SOLD:
+    if order.status not in SOLD:
         return
     if balances_of(session, order.id)[Account.REFUNDS] < order.total_cents:
         return

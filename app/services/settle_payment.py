@@ -6,7 +6,7 @@ and moves the payment by one conditional UPDATE.
 
 from datetime import datetime
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.models import (
@@ -18,12 +18,13 @@ from app.models import (
     Task,
     TaskKind,
 )
-from app.services.hold_for_review import REVIEW_TASKS, hold_for_review
-from app.services.payment_evidence import Proof, Settlement, lock_payment
+from app.services.hold_for_review import DECIDED, REVIEW_TASKS, hold_for_review
+from app.services.payment_evidence import CLOCKS_DIFFER, Proof, Settlement, lock_payment
 from app.services.receipts import ReceiptFacts, Standing, judge_receipt, take_receipt
 from app.services.records import Matter, file_task, record_payment_event, solve_tasks
 from app.services.use_money import use_money
 from app.services.webhooks.news import tell_of_receipt
+from app.utils.phone import fits_msisdn
 
 PAID_MESSAGE = "Paid. Thank you."
 
@@ -43,13 +44,19 @@ def settle_payment(session: Session, payment_id: int, proof: Proof, now: datetim
         if _add_receipt(session, payment, proof, now):
             tell_of_receipt(session, payment.id, now)
         return Settlement.ALREADY_SETTLED
-    if payment.review_reason is not None and not proof.decides_review:
+    if _is_held(payment, proof):
         return Settlement.HELD_FOR_REVIEW
     _add_receipt(session, payment, proof, now)  # first: what is told of the success names it
     _mark_succeeded(session, payment, proof, now)
     use_money(session, order, payment, now)
     session.flush()
     return Settlement.SETTLED
+
+
+def _is_held(payment: Payment, proof: Proof) -> bool:
+    if payment.review_reason in DECIDED:
+        return True
+    return payment.review_reason is not None and not proof.decides_review
 
 
 def _standing_of(session: Session, payment: Payment, proof: Proof) -> Standing:
@@ -79,14 +86,18 @@ def _is_counted_as_paybill(session: Session, payment: Payment) -> bool:
     """A prompt had ended when money of its amount came by itself, and now a query without a
     receipt says paid: it is that money, until a receipt of its own says that there was more.
     """
-    same = exists().where(
-        Payment.order_id == payment.order_id,
-        Payment.kind == PaymentKind.PAYBILL,
-        Payment.amount_cents == payment.amount_cents,
-        MpesaReceipt.payment_id == Payment.id,
-        MpesaReceipt.transacted_at >= payment.created_at,
+    began = payment.created_at - CLOCKS_DIFFER
+    payers = session.scalars(
+        select(MpesaReceipt.payer_phone)
+        .join(Payment, Payment.id == MpesaReceipt.payment_id)
+        .where(
+            Payment.order_id == payment.order_id,
+            Payment.kind == PaymentKind.PAYBILL,
+            Payment.amount_cents == payment.amount_cents,
+            MpesaReceipt.transacted_at.is_(None) | (MpesaReceipt.transacted_at >= began),
+        )
     )
-    return bool(session.scalar(select(same)))
+    return any(fits_msisdn(payer, payment.prompted_msisdn) is not False for payer in payers)
 
 
 def _note_told_twice(session: Session, payment: Payment, proof: Proof, now: datetime) -> Settlement:
@@ -121,9 +132,9 @@ def _report_conflict(session: Session, payment: Payment, proof: Proof, now: date
         dedupe_key=f"receipt_conflict:{proof.receipt}:{payment.id}",
     )
     if payment.status in _MAY_SUCCEED:
-        hold_for_review(session, payment, "receipt_conflict", matter, now)
+        hold_for_review(session, payment, "receipt_conflict", matter, now, receipt=proof.receipt)
     else:
-        file_task(session, matter, now, payment=payment)
+        file_task(session, matter, now, payment=payment, receipt=proof.receipt)
     return Settlement.RECEIPT_CONFLICT
 
 
@@ -187,7 +198,7 @@ def _report_second_receipt(session: Session, payment: Payment, proof: Proof, now
         " If the statement shows both, the customer paid twice and is owed a refund.",
         dedupe_key=f"two_receipts:{payment.id}:{proof.receipt}",
     )
-    if file_task(session, matter, now, payment=payment):
+    if file_task(session, matter, now, payment=payment, receipt=proof.receipt):
         record_payment_event(
             session,
             payment.id,

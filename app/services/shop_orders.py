@@ -18,6 +18,7 @@ from app.models import (
     OrderStatus,
     Payment,
     PaymentStatus,
+    Refund,
     Task,
     User,
 )
@@ -25,6 +26,8 @@ from app.policies import Actor, fulfillable_orders, may_contact_buyer
 from app.services.move_order import ALLOWED_MOVES, is_disputed
 from app.services.pages import Page, PageRequest, SortKey, paginate
 from app.services.read_orders import OrderMoney, OrderView, money_of
+from app.services.refund_shares import is_sale_going_back
+from app.services.refunds import RefundStanding, refunds_of_order
 from app.utils.phone import mask_msisdn
 
 
@@ -86,16 +89,32 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class OrderFile:
-    """All that the office knows of one order; payments and tasks are for an admin."""
+    """All that the office knows of one order; payments, refunds and tasks are for an admin.
+
+    ``going_back``: the money of the whole sale may be on its way back, so nothing is to be sent.
+    """
 
     shown: ShopOrder
     money: OrderMoney
     steps: Sequence[Step]
     disputed: bool
+    going_back: bool
     next_step: OrderStatus | None
     may_cancel: bool
     payments: Sequence[Payment] = field(default=())
+    refunds: Sequence[Refund] = field(default=())
     tasks: Sequence[Task] = field(default=())
+
+    @property
+    def standings(self) -> list[RefundStanding]:
+        """How much of each payment may still go back."""
+        return [
+            RefundStanding(
+                payment,
+                [refund for refund in self.refunds if refund.receipt == payment.mpesa_receipt],
+            )
+            for payment in self.payments
+        ]
 
 
 def list_shop_orders(
@@ -128,9 +147,11 @@ def find_shop_order(session: Session, actor: Actor, order_id: int) -> OrderFile:
         money=money,
         steps=_steps(session, actor, order),
         disputed=is_disputed(session, order.id),
+        going_back=is_sale_going_back(session, order),
         next_step=next(iter(may_move), None),
         may_cancel=actor.is_admin and order.status == OrderStatus.PENDING,
         payments=_payments(session, order) if actor.is_admin else (),
+        refunds=refunds_of_order(session, order.id) if actor.is_admin else (),
         tasks=_tasks(session, order) if actor.is_admin else (),
     )
 

@@ -3,10 +3,14 @@
 The caller of what ends it has locked the order (if there is one), then the receipt.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.errors import Conflict, NotFound
 from app.models import (
     MpesaReceipt,
     Order,
@@ -14,18 +18,21 @@ from app.models import (
     PaymentKind,
     PaymentState,
     ReceiptState,
+    Refund,
     Task,
     TaskKind,
 )
+from app.services.answered_prompts import find_answered_prompt, settle_answered_prompt
 from app.services.find_account import suggest_orders
 from app.services.ledger import book_dismissed, book_unmatched
 from app.services.receipts import ReceiptFacts, match_receipt, register_receipt
 from app.services.records import Matter, file_task, record_payment_event, solve_tasks
+from app.services.refund_shares import is_going_back
 from app.services.settle_payment import PAID_MESSAGE
 from app.services.use_money import use_money
 from app.services.webhooks.news import tell_of_unmatched_money
 from app.utils.money import cents_to_wire
-from app.utils.phone import normalise_msisdn
+from app.utils.phone import whole_msisdn
 
 
 def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool:
@@ -51,13 +58,47 @@ def keep_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> bool
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class StrayMoney:
+    """Money that came without an order, and each refund of it that was asked for."""
+
+    row: MpesaReceipt
+    refunds: Sequence[Refund]
+
+
+def find_stray_money(session: Session, receipt: str) -> StrayMoney:
+    """Raises NotFound for a receipt that is not there, or has an order."""
+    row = session.get(MpesaReceipt, receipt)
+    if row is None or row.payment_id is not None:
+        raise NotFound("There is no such receipt.", code="receipt_not_found")
+    theirs = select(Refund).where(Refund.receipt == receipt).order_by(Refund.id)
+    return StrayMoney(row, session.scalars(theirs).all())
+
+
 def attach_money(
-    session: Session, row: MpesaReceipt, order: Order, now: datetime, *, actor_id: int | None = None
+    session: Session,
+    row: MpesaReceipt,
+    order: Order,
+    now: datetime,
+    *,
+    actor_id: int | None = None,
+    reason: str | None = None,
 ) -> Payment:
-    """The money belongs to this order, and is used for it."""
-    _require_unmatched(row)
-    payment = record_paybill_payment(session, order, _facts_of(row), now)
-    match_receipt(session, row, payment, now, actor_id=actor_id)
+    """The money belongs to this order, and is used for it: as the answer to a prompt, if it is
+    one, else as a payment of its own. Such as a person had dismissed may be attached as well.
+
+    Raises Conflict while it is on its way back to the payer.
+    """
+    if row.state != ReceiptState.DISMISSED:
+        _require_unmatched(session, row)
+    facts = facts_of(row)
+    prompt = find_answered_prompt(session, order, facts)
+    if prompt is not None:
+        match_receipt(session, row, prompt, now, actor_id=actor_id, reason=reason)
+        settle_answered_prompt(session, prompt, facts, now)
+        return prompt
+    payment = record_paybill_payment(session, order, facts, now)
+    match_receipt(session, row, payment, now, actor_id=actor_id, reason=reason)
     use_money(session, order, payment, now)
     session.flush()
     return payment
@@ -66,8 +107,11 @@ def attach_money(
 def dismiss_money(
     session: Session, row: MpesaReceipt, reason: str, now: datetime, *, actor_id: int
 ) -> None:
-    """A person found that the money is no business of the shop: it leaves the shop's debts."""
-    _require_unmatched(row)
+    """A person found that the money is no business of the shop: it leaves the shop's debts.
+
+    Raises Conflict while it is on its way back to the payer.
+    """
+    _require_unmatched(session, row)
     row.state = ReceiptState.DISMISSED
     book_dismissed(session, row, now)
     mine = (Task.receipt == row.receipt) & (Task.kind == TaskKind.UNMATCHED_MONEY)
@@ -85,7 +129,7 @@ def record_paybill_payment(
         kind=PaymentKind.PAYBILL,
         status=PaymentState.SUCCEEDED,
         amount_cents=facts.amount_cents,
-        msisdn=_whole_msisdn(facts.payer_phone),
+        msisdn=whole_msisdn(facts.payer_phone),
         mpesa_receipt=facts.receipt,
         amount_verified=True,
         result_code="0",
@@ -109,16 +153,14 @@ def record_paybill_payment(
     return payment
 
 
-def _require_unmatched(row: MpesaReceipt) -> None:
+def _require_unmatched(session: Session, row: MpesaReceipt) -> None:
     if row.state != ReceiptState.UNMATCHED:
         raise RuntimeError(f"Receipt {row.receipt} is {row.state}, not unmatched.")
-
-
-def _whole_msisdn(shown: str | None) -> str | None:
-    try:
-        return normalise_msisdn(shown or "")
-    except ValueError:
-        return None
+    if is_going_back(session, row.receipt):
+        raise Conflict(
+            f"The money of receipt {row.receipt} is on its way back. Wait for its refund.",
+            code="refund_under_way",
+        )
 
 
 def _describe_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> str:
@@ -134,7 +176,8 @@ def _describe_unmatched(session: Session, facts: ReceiptFacts, now: datetime) ->
     )
 
 
-def _facts_of(row: MpesaReceipt) -> ReceiptFacts:
+def facts_of(row: MpesaReceipt) -> ReceiptFacts:
+    """What is known of a receipt, as a road would tell it."""
     return ReceiptFacts(
         receipt=row.receipt,
         amount_cents=row.amount_cents,

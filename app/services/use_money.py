@@ -39,17 +39,22 @@ def use_money(session: Session, order: Order, payment: Payment, now: datetime) -
     """Pay the order if it can still be had; else keep the money for a refund and tell a person."""
     if order.status == OrderStatus.PENDING:
         book_payment(session, payment, Account.CUSTOMER, now)
-        paid_cents = -balances_of(session, order.id)[Account.CUSTOMER]
-        if paid_cents >= order.total_cents:
-            sell_held_stock(session, order.id, now)
-            _complete_order(session, order, payment, paid_cents, now)
-        else:
-            _wait_for_the_rest(session, order, payment, paid_cents, now)
+        buy_if_covered(session, order, payment, now)
     elif order.status == OrderStatus.EXPIRED and _revive(session, order, payment, now):
         pass
     else:
         book_payment(session, payment, Account.REFUNDS_DUE, now)
         _owe_refund(session, order, payment, now)
+
+
+def buy_if_covered(session: Session, order: Order, payment: Payment, now: datetime) -> None:
+    """Buy a pending order with what is booked for its goods, or wait for the rest."""
+    paid_cents = -balances_of(session, order.id)[Account.CUSTOMER]
+    if paid_cents >= order.total_cents:
+        sell_held_stock(session, order.id, now)
+        _complete_order(session, order, payment, paid_cents, now)
+    else:
+        _wait_for_the_rest(session, order, payment, paid_cents, now)
 
 
 def set_money_aside(session: Session, order: Order, now: datetime) -> None:
@@ -85,18 +90,9 @@ def set_money_aside(session: Session, order: Order, now: datetime) -> None:
 
 
 def _revive(session: Session, order: Order, payment: Payment, now: datetime) -> bool:
-    """Late money, with what came before it: does it buy the order, and is everything still there?
-
-    What is on its way back to the customer buys nothing any more.
-    """
-    lacking_cents = order.total_cents - payment.amount_cents
-    if lacking_cents > 0:
-        lacking_cents = min(
-            _due_back(session, order), whole_shillings(lacking_cents) * CENTS_PER_SHILLING
-        )
-        if payment.amount_cents + lacking_cents < order.total_cents:
-            return False
-    if not sell_again(session, order.id, now):
+    """Late money, with what came before it: does it buy the order, and are its goods there?"""
+    lacking_cents = find_rest(session, order, payment.amount_cents)
+    if lacking_cents is None or not sell_again(session, order.id, now):
         return False
     book_payment(session, payment, Account.CUSTOMER, now)
     paid_cents = payment.amount_cents
@@ -109,7 +105,20 @@ def _revive(session: Session, order: Order, payment: Payment, now: datetime) -> 
     return True
 
 
-def _due_back(session: Session, order: Order) -> int:
+def find_rest(session: Session, order: Order, amount_cents: int) -> int | None:
+    """What an expired order needs, beside this amount, of the money that was set aside for it.
+
+    In cents; None where both together do not buy it. What is on its way back to the customer buys
+    nothing any more.
+    """
+    lacking_cents = order.total_cents - amount_cents
+    if lacking_cents <= 0:
+        return 0
+    rest_cents = min(due_back(session, order), whole_shillings(lacking_cents) * CENTS_PER_SHILLING)
+    return rest_cents if rest_cents >= lacking_cents else None
+
+
+def due_back(session: Session, order: Order) -> int:
     """Cents that we owe on this order and that no refund is taking back already."""
     going = session.scalar(
         select(func.coalesce(func.sum(Refund.amount_cents), 0)).where(

@@ -1,4 +1,6 @@
-"""The secret that a payment's callback address carries; only its hash is kept."""
+"""The secret that an address of ours carries, which Safaricom alone is given; only its hash is
+kept.
+"""
 
 import hmac
 import secrets
@@ -29,13 +31,15 @@ class CallbackSecret:
         return hmac.compare_digest(self.hash, secret_hash)
 
 
-def callback_token(payment_id: int, secret: CallbackSecret) -> str:
-    """``17.pZ3…``: what stands behind ``/api/pay/cb/`` in the address given to Safaricom."""
-    return f"{payment_id}.{secret.value}"
+def callback_token(row_id: int, secret: CallbackSecret) -> str:
+    """``17.pZ3…``: what stands behind ``/api/pay/cb/`` in the address given to Safaricom, and
+    behind the addresses of what is answered later.
+    """
+    return f"{row_id}.{secret.value}"
 
 
 def split_callback_token(token: str) -> tuple[int, CallbackSecret] | None:
-    """The payment's id and the secret, or None for what no payment of ours ever carried."""
+    """The row's id and the secret, or None for what no address of ours ever carried."""
     head, dot, tail = token.partition(".")
     if (
         not dot

@@ -42,7 +42,7 @@ _EXTENSION = "sokoni_limits"
 _COUNTED = "sokoni_rate_counted"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ROOT_PREFIX = "root_"
-CALLBACK_PATHS = re.compile(r"(?:/api)?/(?:pay/cb/|mpesa/callback)")
+CALLBACK_PATHS = re.compile(r"(?:/api)?/(?:pay/|mpesa/callback)")
 """What Safaricom calls, from few addresses and once for each payment: never turned away."""
 
 

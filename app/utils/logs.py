@@ -29,7 +29,7 @@ _HARMLESS_NAMES = frozenset({"token_type", "token_kind"})
 # Callers choose what is logged, so each of these has to be done in one walk through the text: what
 # may repeat is bounded, or given up at once (*+), where a match could begin at every letter.
 _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    (re.compile(r"/api/pay/cb/[^\s\"'<>?#]+"), "/api/pay/cb/" + REDACTED),
+    (re.compile(r"(/api/pay/(?:c2b/)?[a-z]{1,20}/)[^\s\"'<>?#]+"), r"\1" + REDACTED),
     (re.compile(r"whsec_[\w+/=]+"), REDACTED),
     (re.compile(r"eyJ[\w-]{5,1000}+\.[\w-]{5,}+\.[\w-]*"), REDACTED),
     (re.compile(r"\b(Bearer|Basic)\s+[^\s\"',]+", re.IGNORECASE), r"\1 " + REDACTED),

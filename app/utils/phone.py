@@ -21,6 +21,14 @@ def normalise_msisdn(text: str) -> str:
     return "254" + match.group(1)
 
 
+def whole_msisdn(shown: str | None) -> str | None:
+    """The payer's number where M-Pesa shows it whole; None for a masked one and for a hash."""
+    try:
+        return normalise_msisdn(shown or "")
+    except ValueError:
+        return None
+
+
 def mask_msisdn(msisdn: str | None) -> str:
     """``254712345678`` → ``2547****678``, for logs and for people who need not know."""
     if msisdn is None:

@@ -11,6 +11,9 @@ from sqlalchemy import select
 from app.models import Order, Product, User
 from tests.browser.conftest import DESK
 
+WRONG_AMOUNT = "7014"
+"""The callback to this phone names another amount than was asked for."""
+
 
 @pytest.fixture(scope="module")
 def seller(shop):
@@ -101,6 +104,32 @@ def test_an_admin_finds_a_payment_by_its_receipt_and_reads_what_safaricom_said(v
     visitor.page.wait_for_url(f"**/office/payments/{purchase.transaction_id}")
     visitor.reads(receipt)
     expect(visitor.page.locator("main pre").first).to_contain_text("CheckoutRequestID")
+
+
+def test_an_admin_decides_about_money_on_a_phone(visit, shop, admin):
+    purchase = shop.buy(WRONG_AMOUNT)
+    shop.wait_for_transaction(purchase, "unknown")
+    visitor = visit(admin)
+    visitor.go("/office")
+    visitor.page.get_by_role("link", name=re.compile("to decide$")).first.click()
+    number = shop.read_order(purchase)["number"]
+    visitor.page.locator("li.panel", has_text=number).get_by_role("link").first.click()
+    visitor.reads("M-Pesa reported another amount than was asked for")
+    visitor.page.get_by_text("It was paid").first.click()
+    form = visitor.page.locator("#paid")
+    form.get_by_label("Where you saw it").fill("On the statement of today.")
+    form.get_by_label("M-Pesa receipt").fill("UK-1")
+    press(visitor, "It was paid")
+    visitor.reads("This is no M-Pesa receipt.")
+    expect(form.get_by_label("Where you saw it")).to_have_value("On the statement of today.")
+    form.get_by_label("M-Pesa receipt").fill("ukperson01")
+    press(visitor, "It was paid")
+    visitor.reads("The money is counted.")
+    shop.wait_for_order(purchase, "paid")
+    assert shop.transaction(purchase)["mpesa_receipt"] == "UKPERSON01"
+    buyer = visit(purchase.buyer)
+    buyer.go("/account/notifications")
+    buyer.reads(f"Order {number} is paid")
 
 
 def test_an_admin_makes_a_seller_of_a_customer(visit, shop, admin):

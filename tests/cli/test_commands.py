@@ -1,6 +1,7 @@
 """What the command line does for whoever has the machine."""
 
 import re
+from datetime import datetime, timedelta
 
 import click
 import pytest
@@ -12,11 +13,21 @@ from app.cli.demo.past import PAST, Story
 from app.cli.demo.people import ACCOUNTS_FILE, PEOPLE, kept_accounts
 from app.jobs.build import build_work
 from app.jobs.push import push_now
-from app.models import Category, Order, OrderStatus, Payment, Product, User
+from app.models import (
+    Category,
+    MpesaReceipt,
+    Order,
+    OrderStatus,
+    Payment,
+    Product,
+    StatementLine,
+    User,
+)
 from app.policies import Role
 from app.services.place_order import OrderRequest, WantedLine, place_order
 from app.services.request_payment import PaymentRequest, request_payment
 from app.utils.callback_secret import CallbackSecret
+from app.utils.clock import EAT
 from app.utils.passwords import verify_password
 from daraja_simulator.config import SimulatorConfig
 from daraja_simulator.server import SimulatorServer
@@ -243,6 +254,21 @@ def test_the_demo_shop_is_whole_and_its_books_are_clean(manage, shop, home):
     assert states == [ends[past.story] for past in PAST]
     assert late == 0
     assert manage("audit").exit_code == 0
+
+
+def test_every_payment_of_the_demo_stands_on_m_pesas_books(manage, shop):
+    manage("seed", "--demo")
+    first, last = (f"{datetime.now(EAT) - timedelta(days=days):%Y-%m-%d}" for days in (14, 1))
+    result = manage("payments", "report", "--from", first, "--to", last)
+    assert result.exit_code == 0, result.stdout
+    with shop.reading() as session:
+        times = session.execute(
+            select(StatementLine.transacted_at, MpesaReceipt.transacted_at).join(
+                MpesaReceipt, MpesaReceipt.receipt == StatementLine.receipt
+            )
+        ).all()
+    assert len(times) == 10
+    assert all(theirs == ours for theirs, ours in times)
 
 
 def test_demo_receipts_look_like_receipts(manage, shop):

@@ -47,7 +47,7 @@ def test_not_ready_before_the_migrations(client, database):
 
 def test_not_ready_when_the_file_cannot_be_written(client, database, monkeypatch):
     nothing = SimpleNamespace(access=lambda *_: False, W_OK=os.W_OK)
-    monkeypatch.setattr("app.controllers.health_controller.os", nothing)
+    monkeypatch.setattr("app.db.os", nothing)
     response = client.get("/readyz")
     if database.is_sqlite:
         assert_not_ready(response, "storage")

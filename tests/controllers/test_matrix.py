@@ -5,12 +5,13 @@ that one identity's success does not spoil the next one's.
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import count
 
 import pytest
 from sqlalchemy import select
 
-from app.models import Order, OrderStatus
+from app.models import Order, OrderStatus, Payment, Refund, RefundKind
 from app.policies import Role
 from app.schemas.picture import EXAMPLE
 from app.services.hold_stock import release_stock
@@ -28,6 +29,16 @@ from tests.factories import (
     make_user,
     make_webhook,
 )
+from tests.matters import (
+    different,
+    disputed,
+    found_paid,
+    given_up,
+    new_order,
+    stuck,
+    unmatched,
+)
+from tests.refunding import RULES, ask_refund, lose, stray_money
 
 PAGES = frozenset(blueprint.name for blueprint in BLUEPRINTS)
 """Pages know callers by a cookie, and have a matrix of their own."""
@@ -49,10 +60,22 @@ class Targets:
     comment: int
     task: int
     notification: int
+    refund: int
+    by_hand: int
+    lost_refund: int
+    stray: str
+    order_number: str
+    unmatched: int
+    given_up: int
+    found_paid: int
+    disputed: int
+    different: int
+    stuck: int
     webhook: int
     delivery: int
 
 
+_numbers = count(100)
 TARGETS = frozenset(field.name for field in fields(Targets))
 
 
@@ -104,9 +127,14 @@ def _admin(status: int) -> tuple[int, ...]:
     return (401, 403, 403, 403, 403, status, 401)
 
 
+TWO_ADMINS = replace(RULES, approval_above_shillings=0)
 NEW_USER = {"username": "mgeni#", "email": "mgeni#@shop.example", "password": "Correct horse 12"}
 PICTURE = {"image_base64": EXAMPLE}
 NEW_ITEM = {"name": "Kiondo", "price": 900}
+STATEMENT = (
+    b"Receipt No.,Completion Time,Transaction Status,Paid In,Withdrawn\r\n"
+    b"UKL0000001,21-11-2026 10:00:00,Completed,900.00,\r\n"
+)
 SHEET = b"sku,name,price\r\nK-1,Kiondo,900\r\n"
 READ_ORDER = (401, 200, 404, 200, 404, 200, 401)
 CANCEL_ORDER = (401, 200, 404, 403, 404, 200, 401)
@@ -147,6 +175,13 @@ def _aliased(prefix: str) -> list[Entry]:
         Entry("GET", f"{prefix}/orders/{{pending_order}}", READ_ORDER),
         Entry("POST", f"{prefix}/orders/{{pending_order}}/cancel", CANCEL_ORDER, {}),
         Entry(
+            "POST",
+            f"{prefix}/orders/{{pending_order}}/paid",
+            PAY_ORDER,
+            {"mpesa_receipt": "UKM900000#"},
+        ),
+        Entry("GET", f"{prefix}/orders/{{pending_order}}/claims", _its_owner(200)),
+        Entry(
             "POST", f"{prefix}/orders/{{paid_order}}/fulfil", FULFIL_ORDER, {"status": "shipped"}
         ),
         Entry(
@@ -158,10 +193,40 @@ def _aliased(prefix: str) -> list[Entry]:
         Entry("POST", f"{prefix}/mpesa/callback", _everybody(200), {}),
         Entry("GET", f"{prefix}/transactions", _signed_in(200)),
         Entry("GET", f"{prefix}/transactions/{{payment}}", READ_PAYMENT),
+        Entry(
+            "POST",
+            f"{prefix}/transactions/{{payment}}/refund",
+            _admin(202),
+            {"reason": "Too small"},
+        ),
         Entry("POST", f"{prefix}/users", _everybody(201), NEW_USER),
         Entry("GET", f"{prefix}/users", _admin(200)),
         Entry("GET", f"{prefix}/users/{{owner}}", _everybody(200, suspended=401)),
         Entry("PATCH", f"{prefix}/users/{{owner}}", _admin(200), {"role": "seller"}),
+    ]
+
+
+def _exceptions() -> list[Entry]:
+    """Money that only a person decides about is an admin's."""
+    why = {"reason": "It is on the statement."}
+    seen, given = ({"mpesa_receipt": receipt, **why} for receipt in ("UKSEEN#", "UKGIVEN#"))
+    one = "/api/exceptions"
+    return [
+        Entry("GET", one, _admin(200)),
+        Entry("GET", f"{one}/{{unmatched}}", _admin(200)),
+        Entry("GET", f"{one}/{{unmatched}}/attach?order_number={{order_number}}", _admin(200)),
+        Entry(
+            "POST", f"{one}/{{unmatched}}/attach", _admin(200), {"order_number": "{order_number}"}
+        ),
+        Entry("POST", f"{one}/{{unmatched}}/dismiss", _admin(200), why),
+        Entry("POST", f"{one}/{{unmatched}}/note", _admin(200), {"note": "I called."}),
+        Entry("POST", f"{one}/{{given_up}}/paid", _admin(200), seen),
+        Entry("POST", f"{one}/{{given_up}}/not-paid", _admin(200), why),
+        Entry("POST", f"{one}/{{found_paid}}/receipt", _admin(200), given),
+        Entry("POST", f"{one}/{{disputed}}/is-there", _admin(200), why),
+        Entry("POST", f"{one}/{{disputed}}/not-there", _admin(200), why),
+        Entry("POST", f"{one}/{{different}}/correct", _admin(200), {"amount": 1000, **why}),
+        Entry("POST", f"{one}/{{stuck}}/retry", _admin(200)),
     ]
 
 
@@ -198,9 +263,23 @@ ENTRIES = [
     Entry("GET", f"/media/{'0' * 32}/320.webp", _everybody(404)),
     Entry("PUT", "/api/profile", _signed_in(200), {}),
     Entry("PATCH", "/api/profile", _signed_in(200), {}),
+    Entry("GET", "/api/reconciliation?day=2026-11-21", _admin(200)),
+    Entry("POST", "/api/statements", _admin(200), STATEMENT),
     Entry("GET", "/api/search?query=boot", _everybody(200, suspended=401)),
     Entry("GET", "/api/search?query=boot&type=tasks", _signed_in(200)),
+    *_exceptions(),
     Entry("POST", "/api/pay/cb/1.not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/c2b/confirm/not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/c2b/validate/not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/result/1.not-the-secret", _everybody(404), {}),
+    Entry("POST", "/api/pay/timeout/1.not-the-secret", _everybody(404), {}),
+    Entry("GET", "/api/refunds", _admin(200)),
+    Entry("GET", "/api/refunds/{refund}", _admin(200)),
+    Entry("POST", "/api/refunds/{refund}/approve", _admin(200)),
+    Entry("POST", "/api/refunds/{refund}/reject", _admin(200), {"reason": "Worn"}),
+    Entry("POST", "/api/refunds/{by_hand}/complete", _admin(200), {"refund_receipt": "UKM000R#0"}),
+    Entry("POST", "/api/refunds/{lost_refund}/fail", _admin(200), {"reason": "Not there"}),
+    Entry("POST", "/api/receipts/{stray}/refund", _admin(202), {"reason": "Not ours"}),
     Entry("GET", "/api/comments/{product}", _everybody(200)),
     Entry("POST", "/api/comments", _signed_in(201), {"item_id": "{product}", "body": "Warm"}),
     Entry("DELETE", "/api/comments/{comment}", REMOVE_COMMENT),
@@ -251,6 +330,7 @@ class World:
                 "seller": make_user(session, Role.SELLER),
                 "other_seller": make_user(session, Role.SELLER),
                 "admin": make_user(session, Role.ADMIN),
+                "asker": make_user(session, Role.ADMIN),
                 "suspended": make_user(session, Role.ADMIN),
             }
         self.headers = {name: sign_in(app, user) for name, user in self.people.items()}
@@ -268,23 +348,42 @@ class World:
         product = make_product(session, self.people["seller"], stock=100)
         made = {"owner": owner.id, "product": product.id}
         if names & {"paid_order", "payment"}:
-            paid = buy(session, owner, (product, 1))
-            payment = ask_to_pay(session, paid)
-            pay(session, payment)
-            made |= {"paid_order": paid.id, "payment": payment.id}
+            payment = self._sell(session, product)
+            made |= {"paid_order": payment.order_id, "payment": payment.id}
         if names & {"webhook", "delivery"}:
             webhook = make_webhook(session, self.people["admin"])
             delivery = make_delivery(session, webhook)
             made |= {"webhook": webhook.id, "delivery": delivery.id}
+        if "order_number" in names:
+            made["order_number"] = new_order(session).number
         makers = {
-            "pending_order": lambda: buy(session, owner, (product, 1)),
-            "payable_order": lambda: buy(session, owner, (product, 1)),
-            "category": lambda: make_category(session),
-            "comment": lambda: make_comment(session, owner, product),
-            "task": lambda: make_task(session, owner),
-            "notification": lambda: make_notification(session, owner),
+            "unmatched": lambda: unmatched(session, receipt=f"UKMATRIX{next(_numbers)}").id,
+            "given_up": lambda: given_up(session).id,
+            "found_paid": lambda: found_paid(session).id,
+            "disputed": lambda: disputed(session).id,
+            "different": lambda: different(session, receipt=f"UKMATRIX{next(_numbers)}").id,
+            "stuck": lambda: stuck(session).id,
+            "pending_order": lambda: buy(session, owner, (product, 1)).id,
+            "payable_order": lambda: buy(session, owner, (product, 1)).id,
+            "category": lambda: make_category(session).id,
+            "comment": lambda: make_comment(session, owner, product).id,
+            "task": lambda: make_task(session, owner).id,
+            "notification": lambda: make_notification(session, owner).id,
+            "refund": lambda: self._refund(session, product, rules=TWO_ADMINS).id,
+            "by_hand": lambda: self._refund(session, product, method=RefundKind.BY_HAND).id,
+            "lost_refund": lambda: lose(session, self._refund(session, product)).refund_id,
+            "stray": lambda: stray_money(session, f"UKM0STRAY{product.id}"),
         }
-        return made | {name: make().id for name, make in makers.items() if name in names}
+        return made | {name: make() for name, make in makers.items() if name in names}
+
+    def _sell(self, session, product) -> Payment:
+        payment = ask_to_pay(session, buy(session, self.people["owner"], (product, 1)))
+        pay(session, payment)
+        return payment
+
+    def _refund(self, session, product, **ask) -> Refund:
+        """Asked for by another admin than the one who calls."""
+        return ask_refund(session, self.people["asker"], self._sell(session, product), **ask)
 
     def call(self, entry: Entry, name: str, targets: Targets):
         body = _fill(entry.body, targets, IDENTITIES.index(name))

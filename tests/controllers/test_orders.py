@@ -32,6 +32,7 @@ FIELDS = [
     "updated_at",
     "expires_at",
     "paid_at",
+    "pay_by_paybill",
 ]
 
 
@@ -104,6 +105,12 @@ def test_an_order_is_answered_whole(client, database, doorbell, buyer, boots):
         "updated_at": "2026-11-22T09:00:00Z",
         "expires_at": "2026-11-22T09:15:00Z",
         "paid_at": None,
+        "pay_by_paybill": {
+            "paybill": "174379",
+            "till": None,
+            "account": order["number"],
+            "amount": 2999,
+        },
     }
     assert len(order["number"]) == 7
     assert doorbell.rings == [("expire_order", order["id"], 901)]

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.context import GATE
 from app.controllers.idempotency import run_in_phases
-from app.db import EXTENSION, POOL_OVERFLOW, Database
+from app.db import EXTENSION, OVERFLOW, Database
 from app.models import InboxMessage, Payment
 from app.security import public, require_user
 from app.utils.gate import Rank, aside
@@ -173,9 +173,9 @@ def test_a_report_is_kept_while_slow_queries_hold_every_connection(
 ):
     own = Database(database_url, pool_size=1, pool_timeout_seconds=0.05, reserve=4)
     new_app.extensions[EXTENSION] = own
-    with ExitStack() as closing, ThreadPoolExecutor(1 + POOL_OVERFLOW) as pool:
+    with ExitStack() as closing, ThreadPoolExecutor(1 + OVERFLOW) as pool:
         closing.callback(own.dispose)
-        holding = [own.engine.connect() for _ in range(1 + POOL_OVERFLOW)]
+        holding = [own.engine.connect() for _ in range(1 + OVERFLOW)]
         pids = (
             []
             if own.is_sqlite

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.context import WORK
-from app.controllers import payment_controller
+from app.controllers import inbox, payment_controller
 from app.integrations.mpesa import (
     MpesaBusy,
     MpesaMisconfigured,
@@ -372,7 +372,7 @@ def test_a_callback_that_cannot_be_processed_now_is_left_to_the_worker(
     def burst(*_args) -> None:
         raise RuntimeError("the database went away")
 
-    monkeypatch.setattr(payment_controller, "process_message", burst)
+    monkeypatch.setattr(inbox, "process_message", burst)
     response = post_callback(client, secret_path(payment), callback_body(*push_ids(payment.id)))
 
     assert (response.status_code, response.get_json()) == (200, ACCEPTED)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from drill.books import Attempt, Booking, Fault, Matter, Movement, compare
+from drill.books import Attempt, Booking, Fault, Matter, Movement, Subject, What, compare
 
 NOW = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
 RECEIPT, OTHER_RECEIPT = "UKQ1AAAAAA", "UKQ1BBBBBB"
@@ -18,13 +18,21 @@ def moved(receipt=RECEIPT, cents=10_000, order=ORDER, checkout=CHECKOUT, phone=P
     return Movement(receipt, cents, order, phone, names, NOW)
 
 
+def payment(number=7) -> Subject:
+    return Subject(What.PAYMENT, number)
+
+
+def refund(number=3) -> Subject:
+    return Subject(What.REFUND, number)
+
+
 def booked(event_id=1, cents=10_000, order=ORDER, names=(CHECKOUT,), **more) -> Booking:
-    more = {"receipt": None, "payment_id": 7, **more}
+    more = {"receipt": None, "about": payment(), **more}
     return Booking(event_id, cents, order, frozenset(names), booked_at=NOW, **more)
 
 
 def asked(payment_id=7, order=ORDER, names=(CHECKOUT,), phone=PHONE, status="unknown") -> Attempt:
-    return Attempt(payment_id, order, phone, 10_000, status, frozenset(names))
+    return Attempt(payment(payment_id), status, frozenset(names), order, phone)
 
 
 def faults_of(comparison):
@@ -62,7 +70,7 @@ def test_money_in_no_book_and_no_task_is_lost():
 
 @pytest.mark.parametrize("kind", ["unknown_payment", "wrong_amount", "receipt_conflict"])
 def test_money_in_no_book_is_with_the_person_who_was_told_of_its_payment(kind):
-    comparison = compare([moved()], [], [asked()], [Matter(kind, payment_id=7)])
+    comparison = compare([moved()], [], [asked()], [Matter(kind, payment())])
     assert is_explained(comparison)
     assert comparison.held == [moved()]
 
@@ -70,11 +78,12 @@ def test_money_in_no_book_is_with_the_person_who_was_told_of_its_payment(kind):
 @pytest.mark.parametrize(
     "matter",
     [
-        Matter("manual", payment_id=7),
-        Matter("mpesa_configuration", payment_id=7),
-        Matter("double_payment", payment_id=7),
-        Matter("unknown_payment", payment_id=8),
-        Matter("unknown_payment", order=ORDER),
+        Matter("manual", payment()),
+        Matter("mpesa_configuration", payment()),
+        Matter("double_payment", payment()),
+        Matter("unknown_payment", payment(8)),
+        Matter("unknown_payment", receipt=RECEIPT),
+        Matter("unknown_refund", refund(), RECEIPT),
         Matter("unknown_payment", receipt=OTHER_RECEIPT),
     ],
 )
@@ -85,14 +94,14 @@ def test_a_task_about_something_else_explains_no_lost_money(matter):
 
 @pytest.mark.parametrize("status", ["succeeded", "refunded"])
 def test_an_old_task_explains_no_money_that_the_shop_takes_for_paid(status):
-    told = [Matter("unknown_payment", payment_id=7)]
+    told = [Matter("unknown_payment", payment())]
     comparison = compare([moved()], [], [asked(status=status)], told)
     assert faults_of(comparison) == [(Fault.LOST, RECEIPT, 10_000)]
 
 
 def test_money_whose_prompt_never_got_an_id_is_known_by_order_and_phone():
     nameless, other = asked(names=()), asked(8, names=(), phone="254799999999")
-    told = [Matter("unknown_payment", payment_id=7)]
+    told = [Matter("unknown_payment", payment())]
     assert is_explained(compare([moved()], [], [nameless, other], told))
     assert compare([moved()], [], [other], told).count(Fault.LOST) == 1
 
@@ -100,7 +109,7 @@ def test_money_whose_prompt_never_got_an_id_is_known_by_order_and_phone():
 def test_a_task_about_another_attempt_of_the_order_explains_nothing():
     """The first prompt was let go and a person told; the second paid, and was forgotten."""
     attempts = [asked(7, names=()), asked(8, names=(CHECKOUT,))]
-    comparison = compare([moved()], [], attempts, [Matter("unknown_payment", payment_id=7)])
+    comparison = compare([moved()], [], attempts, [Matter("unknown_payment", payment())])
     assert comparison.count(Fault.LOST) == 1
 
 
@@ -123,14 +132,14 @@ def test_money_that_never_moved_is_invented():
 
 
 def test_money_that_never_moved_is_disputed_where_a_person_was_told():
-    comparison = compare([], [booked()], [asked()], [Matter("disputed_payment", payment_id=7)])
+    comparison = compare([], [booked()], [asked()], [Matter("disputed_payment", payment())])
     assert is_explained(comparison)
     assert comparison.disputed == [booked()]
 
 
 @pytest.mark.parametrize("kind", ["unknown_payment", "late_money"])
 def test_other_tasks_explain_no_invented_money(kind):
-    comparison = compare([], [booked()], [asked()], [Matter(kind, payment_id=7)])
+    comparison = compare([], [booked()], [asked()], [Matter(kind, payment())])
     assert comparison.count(Fault.INVENTED) == 1
 
 
@@ -157,7 +166,7 @@ def test_another_receipt_is_wrong_unless_a_person_was_told_of_the_conflict():
     booking = booked(receipt=OTHER_RECEIPT)
     comparison = compare([moved()], [booking], [asked()], [])
     assert faults_of(comparison) == [(Fault.WRONG_RECEIPT, RECEIPT, 10_000)]
-    told = [Matter("receipt_conflict", payment_id=7)]
+    told = [Matter("receipt_conflict", payment())]
     assert is_explained(compare([moved()], [booking], [asked()], told))
 
 
@@ -181,11 +190,11 @@ class TestMoneyThatCameByItself:
 
     def test_with_a_wrong_account_it_may_be_booked_for_nobody(self):
         came = moved(checkout=None, order=None)
-        booking = booked(order=None, names=(RECEIPT,), payment_id=None)
+        booking = booked(order=None, names=(RECEIPT,), about=None)
         assert is_explained(compare([came], [booking], [], []))
 
     def test_with_a_right_account_it_is_booked_for_nobody_only_where_a_person_is_told(self):
-        booking = booked(order=None, names=(RECEIPT,), payment_id=None)
+        booking = booked(order=None, names=(RECEIPT,), about=None)
         comparison = compare([self.came], [booking], [], [])
         assert comparison.count(Fault.WRONG_ORDER) == 1
         told = [Matter("unmatched_money", receipt=RECEIPT)]
@@ -203,26 +212,46 @@ class TestMoneyThatCameByItself:
 class TestMoneyThatWentBack:
     """By a reversal or a payout: below zero in both books."""
 
-    back = moved(OTHER_RECEIPT, -10_000, ORDER, "conversation-1")
-    payment = booked(1, names=(CHECKOUT,))
+    back = moved(OTHER_RECEIPT, -10_000, None, "conversation-1")
+    came = booked(1, names=(CHECKOUT,))
+    gone = booked(2, -10_000, names=("conversation-1",), about=refund())
+    sent = Attempt(refund(), "unknown", frozenset({"conversation-1"}))
 
     def test_it_is_booked_as_it_went(self):
-        refund = booked(2, -10_000, names=("conversation-1",), payment_id=None)
-        assert is_explained(compare([moved(), self.back], [self.payment, refund], [], []))
+        assert is_explained(compare([moved(), self.back], [self.came, self.gone], [], []))
 
     def test_gone_and_not_booked_it_is_lost(self):
-        comparison = compare([moved(), self.back], [self.payment], [], [])
+        comparison = compare([moved(), self.back], [self.came], [self.sent], [])
         assert faults_of(comparison) == [(Fault.LOST, OTHER_RECEIPT, 10_000)]
-        assert comparison.differences == {ORDER: 10_000}
+        assert comparison.differences == {"": 10_000}
+
+    def test_gone_and_not_booked_it_is_with_the_person_who_was_told_of_the_refund(self):
+        told = [Matter("unknown_refund", refund(), RECEIPT)]
+        comparison = compare([moved(), self.back], [self.came], [self.sent], told)
+        assert is_explained(comparison)
+        assert comparison.held == [self.back]
+
+    def test_the_task_about_a_refund_explains_no_payment_of_the_same_receipt(self):
+        told = [Matter("unknown_refund", refund(), RECEIPT)]
+        assert compare([moved()], [], [asked()], told).count(Fault.LOST) == 1
 
     def test_booked_and_not_gone_it_is_invented(self):
-        refund = booked(2, -10_000, names=("conversation-1",), payment_id=None)
-        comparison = compare([moved()], [self.payment, refund], [], [])
+        comparison = compare([moved()], [self.came, self.gone], [self.sent], [])
         assert faults_of(comparison) == [(Fault.INVENTED, "event 2", 10_000)]
         assert comparison.differences == {ORDER: -10_000}
 
+    def test_booked_and_not_gone_it_is_disputed_where_a_person_was_told_of_the_refund(self):
+        told = [Matter("unknown_refund", refund(), RECEIPT)]
+        comparison = compare([moved()], [self.came, self.gone], [self.sent], told)
+        assert is_explained(comparison)
+        assert comparison.disputed == [self.gone]
+
+    def test_a_disputed_payment_explains_no_invented_refund(self):
+        told = [Matter("disputed_payment", payment())]
+        comparison = compare([moved()], [self.came, self.gone], [self.sent], told)
+        assert comparison.count(Fault.INVENTED) == 1
+
     def test_sent_twice_and_booked_once_it_is_lost_once(self):
-        again = moved("UKQ1CCCCCC", -10_000, ORDER, "conversation-2")
-        refund = booked(2, -10_000, names=("conversation-1",), payment_id=None)
-        comparison = compare([moved(), self.back, again], [self.payment, refund], [], [])
+        again = moved("UKQ1CCCCCC", -10_000, None, "conversation-2")
+        comparison = compare([moved(), self.back, again], [self.came, self.gone], [], [])
         assert faults_of(comparison) == [(Fault.LOST, "UKQ1CCCCCC", 10_000)]

@@ -99,7 +99,15 @@ def test_fates_are_read_from_the_simulators_own_table():
         {"digits": "7001", "shop_ends": "paid"},
         {"digits": "7102", "shop_ends": "failed"},
     ]
-    assert Fates.read(outcomes) == Fates(troubles=["7001", "7102"], failures=["1032", "2001"])
+    requests = [
+        {"digits": "", "name": "success"},
+        {"digits": "7401", "name": "result_lost"},
+        {"digits": "7413", "name": "result_forged"},
+    ]
+    tables = {"outcomes": outcomes, "requests": requests}
+    fates = Fates(["7001", "7102"], ["1032", "2001"], ["7401", "7413"])
+    assert Fates.read(tables) == fates
+    assert Fates.read(tables, in_a_hurry=True) == replace(fates, refund_troubles=["7401"])
 
 
 class TestCrowd:
@@ -274,8 +282,10 @@ REPORT = Report(
     orders=2,
     attempts=3,
     moved=Money(2, 3_000_00),
+    returned=Money(0, 0),
     booked=Money(2, 3_000_00),
     held=Money(0, 0),
+    held_back=Money(0, 0),
     disputed=Money(0, 0),
     owed=Money(0, 0),
     checks=[Check("payments lost", 0), Check("shillings unexplained", 0.0)],

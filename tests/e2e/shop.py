@@ -39,7 +39,13 @@ from app.services.audit import audit
 from app.utils.clock import utc_now
 from drill.books import compare
 from drill.environment import MANAGE, shop_environment
-from drill.evidence import read_attempts, read_bookings, read_matters, read_movements
+from drill.evidence import (
+    read_attempts,
+    read_bookings,
+    read_matters,
+    read_movements,
+    read_order_numbers,
+)
 from drill.processes import PATIENCE_SECONDS, Program, free_port, wait_until
 from tests.postgres import create_database
 
@@ -490,14 +496,14 @@ class Shop:
             assert command.stdout == "All 8 invariants of money and stock hold.\n"
         with self.reading() as session:
             comparison = compare(
-                read_movements(self.money_moved()),
+                read_movements(self.money_moved(), read_order_numbers(session)),
                 read_bookings(session),
                 read_attempts(session),
                 read_matters(session),
             )
         assert (comparison.unexplained, comparison.differences) == ([], {})
         assert {one.phone for one in comparison.held} == {one.buyer.phone for one in unbooked}
-        contradicted = {one.payment_id for one in comparison.disputed}
+        contradicted = {one.about.id for one in comparison.disputed}
         assert contradicted == {one.transaction_id for one in disputed}
 
 

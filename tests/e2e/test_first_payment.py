@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from drill.processes import wait_until
 from tests.postgres import create_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +113,7 @@ def test_a_new_shop_takes_its_first_payment_and_its_books_are_clean(opened_shop)
     paid_by_script(shop)
     paid_by_the_banners_three_lines(shop)
     refused_by_the_payer(shop)
+    paid_from_the_menu(shop)
     assert shop.manage("audit").stdout == "All 8 invariants of money and stock hold.\n"
     refused_a_second_time(shop)
     opened_again_with_its_accounts(shop)
@@ -139,6 +142,31 @@ def refused_by_the_payer(shop) -> None:
     result = shop.run(["sh", str(SCRIPT)], BASE_URL=shop.url, PHONE="0712341032")
     assert result.returncode == 1
     assert "the payment ended as cancelled: " in result.stderr
+
+
+def paid_from_the_menu(shop) -> None:
+    """The shop has told the simulator where such payments are reported."""
+    [(name, password)] = re.findall(r"^  customer +(\S+) +(\S+)$", shop.banner, re.MULTILINE)
+    with httpx2.Client(base_url=shop.url, trust_env=False) as http:
+        signed_in = http.post("/api/login", json={"username": name, "password": password}).json()
+        headers = {"Authorization": f"Bearer {signed_in['access_token']}"}
+        body = {"products": [{"product_id": 1, "quantity": 1}]}
+        order = http.post("/api/orders", json=body, headers=headers).json()
+        to_type = order["pay_by_paybill"]
+        wish = {
+            "shortcode": to_type["paybill"],
+            "phone": "0712345678",
+            "amount": str(to_type["amount"]),
+            "account": to_type["account"],
+        }
+        simulator = f"http://127.0.0.1:{shop.environment['SIMULATOR_PORT']}"
+        assert http.post(f"{simulator}/__sim/payments", json=wish).status_code == 200
+
+        def is_paid() -> bool:
+            read = http.get(f"/api/orders/{order['id']}", headers=headers)
+            return read.json()["status"] == "paid"
+
+        wait_until(is_paid, "the order is paid from the menu")
 
 
 def refused_a_second_time(shop) -> None:

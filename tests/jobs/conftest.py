@@ -8,11 +8,17 @@ from app.ports import Ports
 
 
 @pytest.fixture
-def work(config, database, clock, gateway, doorbell, webhooks) -> Work:
+def work(config, database, clock, gateway, merchant, doorbell, webhooks) -> Work:
     """What jobs are given: fake ports, and queries that need not wait for one another."""
     return Work(
         database,
-        Ports(clock=clock, gateway=gateway, doorbell=doorbell, webhooks=webhooks),
+        Ports(
+            clock=clock,
+            gateway=gateway,
+            merchant=merchant,
+            doorbell=doorbell,
+            webhooks=webhooks,
+        ),
         replace(config, mpesa_queries_per_second=1000),
     )
 

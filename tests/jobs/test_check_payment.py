@@ -282,7 +282,7 @@ def test_what_is_beyond_the_pace_is_left_to_the_next_sweep_and_gets_its_turn(
             ask_to_pay(session, buy(session, make_buyer(session), (boots, 1)))
     slow = replace(work, config=replace(work.config, mpesa_queries_per_second=2))
     monkeypatch.setattr(
-        "app.jobs.check_payment.time.sleep", lambda seconds: clock.advance(seconds=seconds)
+        "app.jobs.query_slot.time.sleep", lambda seconds: clock.advance(seconds=seconds)
     )
     clock.advance(seconds=30)
     started = clock()

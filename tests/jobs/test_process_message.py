@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from app.jobs import process_message as job
+from app.jobs import hear_callback
 from app.jobs.process_message import process_message, process_waiting_messages
 from app.jobs.registry import sweep
 from app.models import InboxMessage, InboxSource, Order, Payment, Task
@@ -301,7 +301,7 @@ def test_a_message_that_meets_a_bug_is_told_tried_again_and_processed_when_it_is
 
     before = database_snapshot(database)
     with monkeypatch.context() as broken:
-        broken.setattr(job, "apply_callback", burst)
+        broken.setattr(hear_callback, "apply_callback", burst)
         for _ in range(3):
             process_message(work, message)
     assert differing_tables(before, database_snapshot(database)) == {"callback_inbox", "tasks"}
@@ -328,7 +328,7 @@ def test_a_database_that_stutters_is_no_fault_of_the_message(
         raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
 
     with monkeypatch.context() as broken:
-        broken.setattr(job, "apply_callback", stutter)
+        broken.setattr(hear_callback, "apply_callback", stutter)
         with pytest.raises(OperationalError):
             process_message(work, first)
         assert database_snapshot(database) == before

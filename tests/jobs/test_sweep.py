@@ -1,15 +1,20 @@
 """The sweep does what no bell announced; one part that fails stops no other."""
 
+import socket
+
 import pytest
 from sqlalchemy import select
 
 from app.jobs import registry
 from app.jobs.registry import JOBS, sweep
 from app.jobs.tidy import delete_expired_rows
-from app.models import IdempotencyKey, Order, Pace, Payment, RateCounter
+from app.models import DoctorProbe, IdempotencyKey, Order, Pace, Payment, RateCounter
 from app.services.audit import audit
+from app.services.heartbeats import list_heartbeats, note_sweep
 from app.services.inbox import ReceivedMessage, keep_message
-from tests.core import after, ask_to_pay, buy, database_snapshot, make_buyer, push_ids
+from app.services.probes import record_probe
+from app.utils.callback_secret import CallbackSecret
+from tests.core import SECRET, after, ask_to_pay, buy, database_snapshot, make_buyer, push_ids
 from tests.factories import NOW, make_product
 from tests.safaricom import callback_body
 
@@ -67,9 +72,20 @@ def test_a_part_that_fails_stops_no_other(work, database, clock, gateway, shop, 
     assert gateway.queries != []
 
 
+def test_each_sweep_leaves_a_sign_of_life(work, database, clock):
+    sweep(work)
+    clock.advance(seconds=15)
+    sweep(work)
+    with database.reading() as session:
+        (beat,) = list_heartbeats(session)
+    assert (beat.host, beat.swept_at) == (socket.gethostname(), after(seconds=15))
+
+
 def test_the_jobs_that_a_bell_may_name():
     assert sorted(JOBS) == [
+        "check_claim",
         "check_payment",
+        "check_refund",
         "deliver_webhooks",
         "expire_order",
         "process_message",
@@ -91,6 +107,10 @@ def test_what_has_served_its_time_is_thrown_away_and_nothing_else(work, database
                 )
             )
             session.add(RateCounter(key=name, hits=1, expires_at=expires_at.timestamp()))
+        for host, swept_at in (("gone", after(days=-8)), ("here", after(days=-6))):
+            note_sweep(session, host, swept_at)
+        record_probe(session, CallbackSecret.new(), after(minutes=-15))
+        record_probe(session, SECRET, after(minutes=-14))
         session.add(Pace(name="mpesa_query", next_at=after(days=-9)))
         session.add(Pace(name="phone:254700000001", next_at=after(days=-1)))
         session.add(Pace(name="phone:254700000002", next_at=after(days=-1, seconds=1)))
@@ -99,6 +119,8 @@ def test_what_has_served_its_time_is_thrown_away_and_nothing_else(work, database
     with database.reading() as session:
         assert session.scalars(select(IdempotencyKey.key)).all() == ["young"]
         assert session.scalars(select(RateCounter.key)).all() == ["young"]
+        assert [beat.host for beat in list_heartbeats(session)] == ["here"]
+        assert session.scalars(select(DoctorProbe.secret_hash)).all() == [SECRET.hash]
         assert session.scalars(select(Pace.name).order_by(Pace.name)).all() == [
             "mpesa_query",
             "phone:254700000002",

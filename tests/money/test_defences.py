@@ -18,9 +18,9 @@ from app.controllers import idempotency
 from app.errors import Conflict
 from app.integrations.mpesa import MpesaUncertain
 from app.jobs import check_payment as check_job
+from app.jobs import hear_callback, registry
 from app.jobs import process_message as message_job
 from app.jobs import push as push_job
-from app.jobs import registry
 from app.jobs.work import Work
 from app.models import (
     Account,
@@ -38,6 +38,7 @@ from app.models import (
 from app.policies import Role
 from app.ports import PushStatus, Verdict
 from app.services import (
+    answered_prompts,
     apply_callback,
     due_payments,
     end_order,
@@ -337,7 +338,7 @@ DEFENCES: dict[str, Defence] = {
     ),
     "late money never oversells": Defence(
         late_money_for_what_is_sold_out,
-        replaced(hold_stock, "_all_there", lambda *_: True),
+        replaced(hold_stock, "_all_there", lambda *_, **__: True),
         (IntegrityError,),
     ),
     "expiry waits for a prompt": Defence(
@@ -382,7 +383,7 @@ DEFENCES: dict[str, Defence] = {
     ),
     "whose money answers a prompt": Defence(
         a_friend_pays_by_paybill_while_the_prompt_is_out,
-        replaced(receive_money, "_may_answer", lambda *_: True),
+        replaced(answered_prompts, "_may_answer", lambda *_: True),
     ),
     "part payments are set aside": Defence(
         part_payments_of_an_order_that_expires,
@@ -596,7 +597,7 @@ DEFENCES_OF_MANY_STEPS: dict[str, Defence] = {
     ),
     "unsigned callbacks prove nothing": Defence(
         an_unsigned_claim_of_success,
-        replaced(message_job, "weigh_unsigned_claim", _believe_unsigned),
+        replaced(hear_callback, "weigh_unsigned_claim", _believe_unsigned),
     ),
     "idempotency keys": Defence(
         one_key_twice,
@@ -604,7 +605,7 @@ DEFENCES_OF_MANY_STEPS: dict[str, Defence] = {
     ),
     "a person is told of what nobody can read": Defence(
         a_message_that_cannot_be_read_now_is_not_lost,
-        replaced(message_job, "report_unreadable", lambda *_: "unreadable"),
+        replaced(hear_callback, "report_unreadable", lambda *_: "unreadable"),
     ),
     "orders are scoped to their buyer": Defence(
         somebody_elses_order, replaced(move_order, "visible_orders", lambda _actor: true())

@@ -12,7 +12,9 @@ from app.models import (
     LedgerEvent,
     MpesaReceipt,
     Order,
+    OrderStatus,
     Payment,
+    PaymentClaim,
     Product,
     Refund,
     Reservation,
@@ -21,13 +23,17 @@ from app.models import (
     User,
 )
 from app.services.audit import INVARIANTS, AuditLimits, Finding, audit
+from app.services.claims import ClaimRequest, claim_payment, look_at_claim
 from app.services.end_order import cancel_order, expire_order
 from app.services.inbox import report_stuck_message
+from app.services.ledger import balances_of, book_correction
+from app.services.missing_money import split_missing
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
 from app.services.refund_money import give_money_back
-from tests.core import after, ask_to_pay, buy, is_clean, make_buyer, pay, snapshot
+from tests.core import SECRET, after, ask_to_pay, buy, is_clean, make_buyer, pay, snapshot
 from tests.factories import NOW, actor_of, make_product
+from tests.matters import given_up, unmatched
 
 HISTORIES = ("ledger_events", "ledger_entries", "order_events", "payment_events", "stock_movements")
 
@@ -125,6 +131,45 @@ def test_i6_goods_that_were_sold_twice_over(session, order, paid):
             "is paid, owes 299900 cents as refunds_due, and has no task",
         ),
     ]
+
+
+def test_i6_money_that_is_owed_while_its_task_is_done(session, buyer, boots):
+    order = buy(session, buyer, (boots, 1))
+    payment = ask_to_pay(session, order)
+    cancel_order(session, actor_of(buyer), order.id, NOW)
+    pay(session, payment)
+    assert is_clean(session)
+    assert corrupt(session, update(Task).values(status="done")) == [
+        Finding(
+            "I6",
+            f"order {order.id}",
+            "is cancelled, owes 150000 cents as refunds_due, and has no task",
+        )
+    ]
+
+
+def test_i6_money_without_an_order_while_its_task_is_done(session):
+    unmatched(session)
+    assert is_clean(session)
+    assert corrupt(session, update(Task).values(status="done")) == [
+        Finding("I6", "receipt UKC0000001", "holds 150000 cents without an order, and has no task")
+    ]
+
+
+def test_i7_a_payment_that_nobody_asks_about_while_its_task_is_done(session):
+    payment_id = given_up(session).payment_id
+    assert is_clean(session, after(days=2))
+    assert corrupt(session, update(Task).values(status="done")) == [
+        Finding("I7", f"payment {payment_id}", "unknown since 2026-11-22 09:00 UTC")
+    ]
+
+
+def test_i5_a_sale_that_was_undone_and_is_paid_all_the_same(session, order, paid):
+    unlock(session)
+    balances = balances_of(session, order.id)
+    missing = split_missing(OrderStatus.PAID, order.total_cents, balances, paid.amount_cents)
+    book_correction(session, paid, missing.entries, 1, NOW)
+    assert [finding.invariant for finding in audit(session, NOW)] == ["I1", "I5"]
 
 
 def test_i1_an_event_without_its_second_side(session, order, paid):
@@ -294,6 +339,18 @@ def test_i7_a_payment_that_stays_open(session, order):
     assert audit(session, after(hours=25, seconds=1)) == [finding]
     assert audit(session, after(seconds=61), AuditLimits(open_payment_seconds=60)) == [finding]
     assert corrupt(session, update(Payment).values(next_check_at=None)) == [finding]
+
+
+def test_i7_a_claim_that_nobody_looks_into(session, buyer, order):
+    ask = ClaimRequest(order.id, "UKM9000001", can_ask=True)
+    claim = claim_payment(session, actor_of(buyer), ask, NOW)
+    finding = Finding("I7", f"claim {claim.id}", "open since 2026-11-22 09:00 UTC")
+
+    assert audit(session, after(hours=25)) == []
+    assert audit(session, after(hours=25, seconds=1)) == [finding]
+    assert corrupt(session, update(PaymentClaim).values(next_check_at=None)) == [finding]
+    look_at_claim(session, claim.id, SECRET, after(hours=25))
+    assert audit(session, after(days=9)) == []
 
 
 def test_i8_a_message_that_waits_in_silence(session):

@@ -7,6 +7,8 @@ import pytest
 
 from app.models import TaskKind
 from app.policies import Role
+from app.services.end_order import cancel_order
+from app.services.exceptions import QueueCount
 from app.services.figures import (
     Period,
     SalesDay,
@@ -128,6 +130,15 @@ def test_payments_by_the_day_that_they_were_asked_for(session, admin, seller, bo
     } == {(0, 0, 0, 0)}
 
 
+def order_that_is_owed(session, product) -> int:
+    """Cents that came for an order that had been called off."""
+    buyer = make_buyer(session)
+    payment = ask_to_pay(session, buy(session, buyer, (product, 1)))
+    cancel_order(session, actor_of(buyer), payment.order_id, NOW)
+    pay(session, payment)
+    return payment.amount_cents
+
+
 def test_what_waits_is_told_to_whom_it_concerns(session, admin, seller, boots, socks):
     sold = [sell(session, (boots, 1), at=after(minutes=minute)) for minute in range(6)]
     other = sell(session, (socks, 1), at=NOW)
@@ -136,7 +147,8 @@ def test_what_waits_is_told_to_whom_it_concerns(session, admin, seller, boots, s
     boots.low_stock_threshold = 92
     gone = make_product(session, seller, stock=0)
     make_product(session, seller, stock=0, deleted_at=NOW)
-    file_task(session, Matter(TaskKind.STUCK_MESSAGE, "Look", "It is stuck", "stuck:1"), NOW)
+    file_task(session, Matter(TaskKind.MPESA_CONFIGURATION, "Look", "It is odd", "odd:1"), NOW)
+    debt = order_that_is_owed(session, boots)
     session.flush()
 
     theirs = read_waiting(session, actor_of(seller))
@@ -148,6 +160,7 @@ def test_what_waits_is_told_to_whom_it_concerns(session, admin, seller, boots, s
         0,
         0,
     )
+    assert theirs.exceptions == QueueCount()
     everything = read_waiting(session, admin)
     assert (everything.to_ship_count, other.id in ids(everything.to_ship)) == (7, False)
     assert (
@@ -156,3 +169,4 @@ def test_what_waits_is_told_to_whom_it_concerns(session, admin, seller, boots, s
         everything.payments_unknown,
         everything.shop_tasks,
     ) == (2, 1, 1, 1)
+    assert everything.exceptions == QueueCount(1, debt, NOW)

@@ -503,7 +503,7 @@ def test_later_news_that_names_the_order_matches_the_money(session, order):
 def test_the_callback_of_a_prompt_finds_its_money_among_the_unmatched(session, order):
     prompt = ask_to_pay(session, order)
     receipt = receipt_of(prompt.id)
-    receive_money(session, money(bill_reference=None, receipt=receipt, source="statement"), NOW)
+    receive_money(session, money(bill_reference="RENT", receipt=receipt, source="statement"), NOW)
     assert pay(session, prompt, after(minutes=5)) == "settled"
 
     assert payments_of(session, order) == [("stk_push", "succeeded", TOTAL, receipt)]

@@ -19,7 +19,8 @@ from app.services.move_order import fulfil_order
 from app.services.payment_evidence import lock_payment
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
-from app.services.refund_money import give_money_back, refunded_cents_of, split_refund
+from app.services.refund_money import give_money_back
+from app.services.refund_shares import refunded_cents_of, split_refund
 from tests.core import after, ask_to_pay, books, buy, counts, is_clean, make_buyer, moves, pay
 from tests.factories import NOW, actor_of, make_product, make_user
 

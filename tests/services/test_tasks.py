@@ -239,9 +239,9 @@ def test_a_task_given_away_stays_about_an_order_that_allows_it(session, people):
 
 def test_what_the_shop_filed_is_given_and_done_but_never_rewritten(session, people, matter):
     change(session, people.admin, matter, assignee_id=people.seller.id, due_at=after(hours=1))
-    change(session, people.seller, matter, status=TaskStatus.DONE)
+    change(session, people.seller, matter, status=TaskStatus.IN_PROGRESS)
     assert (matter.owner_id, matter.assignee_id) == (None, people.seller.id)
-    assert (matter.status, matter.priority) == ("done", "high")
+    assert (matter.status, matter.priority) == ("in_progress", "high")
     for fields in ({"title": "x"}, {"description": "x"}, {"order_id": people.order.id}):
         with refused(session, Conflict, "task_filed_by_shop"):
             change(session, people.admin, matter, **fields)
@@ -249,6 +249,21 @@ def test_what_the_shop_filed_is_given_and_done_but_never_rewritten(session, peop
         delete_task(session, actor_of(people.admin), matter.id)
     with refused(session, Forbidden, "not_your_task"):
         delete_task(session, actor_of(people.seller), matter.id)
+
+
+def test_what_is_about_money_is_neither_done_nor_opened_again_by_a_word(session, people, matter):
+    for user in (people.admin, people.seller):
+        change(session, people.admin, matter, assignee_id=people.seller.id)
+        with refused(session, Conflict, "needs_a_decision"):
+            change(session, user, matter, status=TaskStatus.DONE)
+    matter.status = TaskStatus.DONE  # as a decision leaves it
+    session.flush()
+    for status in (TaskStatus.TODO, TaskStatus.IN_PROGRESS):
+        with refused(session, Conflict, "needs_a_decision"):
+            change(session, people.admin, matter, status=status)
+    other = make_task(session, None, kind=TaskKind.MPESA_CONFIGURATION)
+    change(session, people.admin, other, status=TaskStatus.DONE)
+    assert other.status == "done"
 
 
 def test_a_deleted_task_is_gone_and_what_was_told_of_it_stays(session, people):

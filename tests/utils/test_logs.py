@@ -32,6 +32,10 @@ def lines(capsys):
         (712345678, 712345678),
         (150_000_000, 150_000_000),
         ("POST /api/pay/cb/17.s3cr3t-Token_x HTTP", f"POST /api/pay/cb/{REDACTED} HTTP"),
+        ("POST /api/pay/c2b/confirm/00ff HTTP", f"POST /api/pay/c2b/confirm/{REDACTED} HTTP"),
+        ("https://x.y/api/pay/c2b/validate/00ff/", f"https://x.y/api/pay/c2b/validate/{REDACTED}"),
+        ("POST /api/pay/result/17.5ec HTTP", f"POST /api/pay/result/{REDACTED} HTTP"),
+        ("POST /api/pay/timeout/17.5ec HTTP", f"POST /api/pay/timeout/{REDACTED} HTTP"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer " + REDACTED),
         ("got eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl", f"got {REDACTED}"),
         ("signed with whsec_MfKQ9r8GKYqr+jUPD8/ILP= here", f"signed with {REDACTED} here"),
@@ -139,9 +143,11 @@ def test_no_canary_sings_in_the_log(client, database, capsys):
     tokens = client.post("/api/login", json={"username": "amina", "password": PASSWORD}).get_json()
     client.get("/api/profile", headers=bearer(tokens))
     client.post("/api/refresh", headers=bearer("canary-refresh-1.x.y"))
-    client.post("/api/pay/cb/1.canary-callback-1", json={})
+    for door in ("cb", "result", "timeout"):
+        client.post(f"/api/pay/{door}/1.canary-callback-1", json={})
     client.get("/api/nothing?password=canary-password-1")
     log = capsys.readouterr().err
     canaries += [tokens["access_token"], tokens["refresh_token"], PASSWORD, "254798765432"]
     assert [canary for canary in canaries if canary in log] == []
-    assert f'"path":"/api/pay/cb/{REDACTED}"' in log
+    for door in ("cb", "result", "timeout"):
+        assert f'"path":"/api/pay/{door}/{REDACTED}"' in log

@@ -48,6 +48,7 @@ _SPEAKING = [
     "integrations/webhooks/sender.py",
     "jobs/accounts.py",
     "jobs/import_products.py",
+    "jobs/import_statement.py",
     "jobs/pictures.py",
     "jobs/sign_in.py",
     "services/adjust_stock.py",
@@ -64,10 +65,19 @@ _SPEAKING = [
     "services/catalogue_csv/woocommerce.py",
     "services/categories.py",
     "services/change_tasks.py",
+    "services/claims/file.py",
+    "services/claims/said.py",
     "services/comments.py",
+    "services/correct_money.py",
     "services/create_product.py",
     "services/due_payments.py",
     "services/end_order.py",
+    "services/exceptions/claims.py",
+    "services/exceptions/known_receipts.py",
+    "services/exceptions/messages.py",
+    "services/exceptions/payments.py",
+    "services/exceptions/take_up.py",
+    "services/exceptions/unmatched.py",
     "services/find_product.py",
     "services/hold_for_review.py",
     "services/move_order.py",
@@ -79,13 +89,22 @@ _SPEAKING = [
     "services/read_orders.py",
     "services/read_payments.py",
     "services/record_push.py",
+    "services/refunds/choose_kind.py",
+    "services/refunds/decide_refund.py",
+    "services/refunds/move_refund.py",
+    "services/refunds/plan_refund.py",
+    "services/refunds/record_by_hand.py",
     "services/request_payment.py",
     "services/search/cursors.py",
     "services/settle_payment.py",
     "services/shop_orders.py",
     "services/shop_products.py",
+    "services/statements/columns.py",
+    "services/statements/file.py",
+    "services/statements/whose.py",
     "services/stock_counts.py",
     "services/tasks.py",
+    "services/unmatched_money.py",
     "services/users/accounts.py",
     "services/users/administration.py",
     "services/webhooks/deliveries.py",
@@ -201,6 +220,9 @@ def _of_fields() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.keyword) and node.arg == "error":
                 found |= _written(node.value)
+            elif isinstance(node, ast.keyword) and node.arg in _MESSAGES_OF_FIELDS:
+                texts = node.value.values if isinstance(node.value, ast.Dict) else []
+                found |= {one for text in texts for one in _written(text)}
             elif isinstance(node, ast.Call) and _name(node.func) == "ValidationError":
                 found |= _said_by(node)
             elif isinstance(node, ast.Assign) and _name(node.targets[0]) in _MESSAGES_OF_FIELDS:

@@ -131,7 +131,7 @@ def matter(database, users):
     with database.transaction() as session:
         order = buy(session, users["buyer"], (make_product(session, users["seller"]), 1))
         payment = ask_to_pay(session, order)
-        about = Matter(TaskKind.LATE_MONEY, "Give it back", "1,500\n<b>came</b> late", "late:1")
+        about = Matter(TaskKind.WEBHOOK_FAILING, "Call them", "1,500\n<b>came</b> late", "late:1")
         file_task(session, about, NOW, payment=payment)
         session.flush()
         task = session.scalars(select(Task)).one()
@@ -145,7 +145,7 @@ def test_what_the_shop_files_is_an_admins_until_it_is_given_to_somebody(
     task, order_number = matter
     address = f"/office/tasks/{task.id}"
     shown = people["admin"].get(address)
-    for there in ("Money came late", "1,500 <b>came</b> late", order_number, "by the shop"):
+    for there in ("A webhook that fails", "1,500 <b>came</b> late", order_number, "by the shop"):
         assert there in words(shown), there
     for link in (f"/office/orders/{task.order_id}", f"/office/payments/{task.payment_id}"):
         assert f'href="{link}"' in shown.text
@@ -245,9 +245,9 @@ def test_open_tasks_stand_first_and_pages_go_on_where_the_last_one_ended(
     expected = [*range(10, -1, -1), *range(21, 10, -1)]
     assert titles(first) + titles(rest) == expected
     assert titles(people["seller"].get("/office/tasks?status=done&kind=manual"))[:1] == [21]
-    assert titles(people["seller"].get("/office/tasks?kind=late_money")) == []
-    found = people["admin"].get("/office/tasks?kind=late_money&status=todo")
-    assert "Give it back" in words(found)
+    assert titles(people["seller"].get("/office/tasks?kind=webhook_failing")) == []
+    found = people["admin"].get("/office/tasks?kind=webhook_failing&status=todo")
+    assert "Call them" in words(found)
     assert titles(found) == []
     assert titles(people["stranger"].get("/office/tasks")) == []
     for wrong in ("status=lost", "kind=lost", "assignee=x", "cursor=nonsense"):

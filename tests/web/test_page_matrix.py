@@ -23,6 +23,7 @@ from tests.factories import (
     make_user,
     make_webhook,
 )
+from tests.refunding import ask_refund
 from tests.web.browsing import Browser, signed_in
 
 PAGES = frozenset(blueprint.name for blueprint in BLUEPRINTS)
@@ -54,7 +55,8 @@ def shop(database):
         category.slug = "shoes"
         product = make_product(session, seller, category=category)
         order = buy(session, owner, (product, 1))
-        pay(session, ask_to_pay(session, order))
+        payment = ask_to_pay(session, order)
+        pay(session, payment)
         make_comment(session, owner, product)
         make_task(session, owner)
         make_notification(session, owner)
@@ -66,7 +68,8 @@ def shop(database):
             "admin": make_user(session, Role.ADMIN),
         }
         make_delivery(session, make_webhook(session, people["admin"]))
-    assert (product.id, order.id) == (1, 1)
+        refund = ask_refund(session, people["admin"], payment)
+    assert (product.id, order.id, payment.id, refund.id) == (1, 1, 1, 1)
     return people
 
 

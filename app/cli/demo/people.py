@@ -14,6 +14,8 @@ _HEADING = (
     "# The demo shop's accounts: role, username, password. Delete this file when you know them."
 )
 _PASSWORD_BYTES = 9
+DEMO_DOMAIN = "sokoni.example"
+"""Where the demo accounts' e-mail addresses are, and nobody else's."""
 
 
 @dataclass(frozen=True, slots=True)

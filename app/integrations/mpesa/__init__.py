@@ -3,7 +3,7 @@
 from app.integrations.mpesa.breaker import CircuitBreaker
 from app.integrations.mpesa.c2b import C2bNotice, compatible_msisdn, read_c2b_notice
 from app.integrations.mpesa.client import DarajaClient
-from app.integrations.mpesa.credentials import security_credential
+from app.integrations.mpesa.credentials import certificate_subject, security_credential
 from app.integrations.mpesa.errors import (
     MpesaAlreadyRegistered,
     MpesaBusy,
@@ -15,6 +15,7 @@ from app.integrations.mpesa.errors import (
     MpesaUncertain,
     scrub_text,
 )
+from app.integrations.mpesa.examiner import Examiner, PairAnswer, PairTrial
 from app.integrations.mpesa.fields import UnreadableMessage
 from app.integrations.mpesa.memory_token_store import MemoryTokenStore
 from app.integrations.mpesa.merchant_client import MerchantClient
@@ -38,6 +39,7 @@ from app.integrations.mpesa.results import (
     TransactionFacts,
     read_api_result,
     read_balances,
+    read_moved_cents,
     read_queue_timeout,
     read_transaction_facts,
 )
@@ -51,6 +53,7 @@ __all__ = [
     "C2bNotice",
     "CircuitBreaker",
     "DarajaClient",
+    "Examiner",
     "FailureStatus",
     "Initiator",
     "MemoryTokenStore",
@@ -66,17 +69,21 @@ __all__ = [
     "MpesaSettings",
     "MpesaUnavailable",
     "MpesaUncertain",
+    "PairAnswer",
+    "PairTrial",
     "QueueTimeout",
     "ResultCode",
     "StkCallback",
     "TransactionFacts",
     "UnreadableMessage",
+    "certificate_subject",
     "compatible_msisdn",
     "explain",
     "explain_merchant_result",
     "read_api_result",
     "read_balances",
     "read_c2b_notice",
+    "read_moved_cents",
     "read_queue_timeout",
     "read_stk_callback",
     "read_stk_query",

@@ -89,11 +89,16 @@ class AuthorisedExchange:
         return is_error and isinstance(self.classify(answer), MpesaTokenRefused)
 
     def _fetch_token(self) -> AccessToken:
-        try:
-            answer = self._exchange.get_with_keys(TOKEN_PATH)
-        except MpesaUncertain as error:
-            # Uncertain for what was to be sent; but a token was asked for, and there is none.
-            raise MpesaUnavailable(f"No access token: {error.message}") from error
-        if answer.status != HTTPStatus.OK or answer.holds_error or answer.document is None:
-            raise classify_token_refusal(answer, pause_seconds=self._settings.rate_pause_seconds)
-        return read_access_token(answer.document, self._clock)
+        return fetch_access_token(self._exchange, self._settings, self._clock)
+
+
+def fetch_access_token(exchange: Exchange, settings: MpesaSettings, clock: Clock) -> AccessToken:
+    """A new token for our key and secret. Raises MpesaError, always certain."""
+    try:
+        answer = exchange.get_with_keys(TOKEN_PATH)
+    except MpesaUncertain as error:
+        # Uncertain for what was to be sent; but a token was asked for, and there is none.
+        raise MpesaUnavailable(f"No access token: {error.message}") from error
+    if answer.status != HTTPStatus.OK or answer.holds_error or answer.document is None:
+        raise classify_token_refusal(answer, pause_seconds=settings.rate_pause_seconds)
+    return read_access_token(answer.document, clock)

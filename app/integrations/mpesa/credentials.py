@@ -23,3 +23,10 @@ def security_credential(password: str, certificate_pem: bytes) -> str:
     if not isinstance(key, rsa.RSAPublicKey):
         raise ValueError("The certificate holds no RSA key.")  # noqa: TRY004 - the file is at fault
     return base64.b64encode(key.encrypt(password.encode(), padding.PKCS1v15())).decode()
+
+
+def certificate_subject(certificate_pem: bytes) -> str:
+    """Whom the certificate is for, as ``CN=…,O=…``. Raises ValueError for what is none."""
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificate(certificate_pem).subject.rfc4514_string()

@@ -16,6 +16,7 @@ from app.integrations.mpesa.fields import (
     clean,
     is_identifier,
     read_amount_cents,
+    read_balance_cents,
     read_receipt,
     text_of,
 )
@@ -149,7 +150,8 @@ def _read_row(row: Any) -> PulledRow | None:
         return None
     values = {name.lower(): value for name, value in row.items()}
     receipt = read_receipt(values.get("transactionid"))
-    amount_cents = read_amount_cents(values.get("amount"), as_text=True)
+    kind = clean(text_of(values.get("transactiontype")), _LONGEST_NAME)
+    amount_cents = _read_pulled_cents(values.get("amount"), kind)
     transacted_at = _read_pulled_moment(values.get("trxdate"))
     if receipt is None or amount_cents is None or transacted_at is None:
         return None
@@ -159,9 +161,16 @@ def _read_row(row: Any) -> PulledRow | None:
         transacted_at=transacted_at,
         msisdn=clean(text_of(values.get("msisdn")), _LONGEST_PHONE),
         bill_reference=clean(text_of(values.get("billreference")), _LONGEST_REFERENCE),
-        kind=clean(text_of(values.get("transactiontype")), _LONGEST_NAME),
+        kind=kind,
         sender=clean(text_of(values.get("sender")), _LONGEST_NAME),
     )
+
+
+def _read_pulled_cents(value: Any, kind: str) -> int | None:
+    """What was paid is above zero; only the undoing of a payment may be below."""
+    if "reversal" not in kind.lower():
+        return read_amount_cents(value, as_text=True)
+    return read_balance_cents(value) or None
 
 
 def _read_pulled_moment(value: Any) -> datetime | None:

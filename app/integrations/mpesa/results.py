@@ -119,6 +119,12 @@ def read_api_result(raw: bytes) -> ApiResult:
     )
 
 
+def read_moved_cents(result: ApiResult) -> int | None:
+    """How much money this very request moved; None where the message does not say it."""
+    said = _first(result.parameters, "Amount", "TransactionAmount")
+    return read_amount_cents(said, as_text=True) if result.claims_success else None
+
+
 def read_transaction_facts(result: ApiResult) -> TransactionFacts:
     """Read the answer to a status question. Raises UnreadableMessage for one without facts.
 

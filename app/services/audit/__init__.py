@@ -1,6 +1,6 @@
 """The invariants of money and stock, each looked for row by row in the database as it stands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from app.services.audit.apart import (
     find_unmatched_beside_the_ledger,
 )
 from app.services.audit.finding import Finding
+from app.services.audit.findings import file_findings
 from app.services.audit.money import (
     find_forgotten_money,
     find_payments_beside_the_ledger,
@@ -26,9 +27,14 @@ from app.services.audit.stock import (
     find_wrong_movements,
     find_wrong_reservations,
 )
-from app.services.audit.waiting import AuditLimits, find_forgotten_messages, find_forgotten_payments
+from app.services.audit.waiting import (
+    AuditLimits,
+    find_forgotten_claims,
+    find_forgotten_messages,
+    find_forgotten_payments,
+)
 
-__all__ = ["INVARIANTS", "AuditLimits", "Finding", "audit"]
+__all__ = ["INVARIANTS", "AuditLimits", "Finding", "audit", "checks_of", "file_findings"]
 
 
 INVARIANTS = {
@@ -38,15 +44,22 @@ INVARIANTS = {
     "I4": "stock movements add up to what is on hand and reserved",
     "I5": "an order is paid only if its ledger covers it",
     "I6": "no money is owed, or without an order, without a task for a person",
-    "I7": "no payment or refund stays open beyond its deadline without a task",
+    "I7": "no payment, refund or claim stays open beyond its deadline without a task",
     "I8": "no message waits in the inbox for over a minute without a person being told",
 }
 
 
 def audit(session: Session, now: datetime, limits: AuditLimits | None = None) -> list[Finding]:
     """Every finding, or an empty list when all invariants hold. Changes nothing."""
+    return [finding for check in checks_of(session, now, limits) for finding in check()]
+
+
+def checks_of(
+    session: Session, now: datetime, limits: AuditLimits | None = None
+) -> Sequence[Callable[[], Iterator[Finding]]]:
+    """What the audit looks for, one thing after another: each may be given a session of its own."""
     limits = limits or AuditLimits()
-    checks: list[Callable[[], Iterator[Finding]]] = [
+    return [
         lambda: find_unbalanced_events(session),
         lambda: find_payments_beside_the_ledger(session),
         lambda: find_refunds_beside_the_ledger(session),
@@ -62,6 +75,6 @@ def audit(session: Session, now: datetime, limits: AuditLimits | None = None) ->
         lambda: find_forgotten_unmatched_money(session),
         lambda: find_forgotten_payments(session, now, limits),
         lambda: find_forgotten_refunds(session, now, limits),
+        lambda: find_forgotten_claims(session, now, limits),
         lambda: find_forgotten_messages(session, now, limits),
     ]
-    return [finding for check in checks for finding in check()]

@@ -20,6 +20,7 @@ from app.models import (
     RefundState,
     Task,
     TaskKind,
+    TaskStatus,
 )
 from app.services.audit.finding import Finding
 from app.services.audit.waiting import AuditLimits
@@ -116,11 +117,12 @@ def find_receipts_beside_their_payment(session: Session) -> Iterator[Finding]:
         select(MpesaReceipt.receipt, MpesaReceipt.amount_cents, Payment.id.label("payment_id"))
         .join(Payment, Payment.id == MpesaReceipt.payment_id)
         .where(
+            MpesaReceipt.state != ReceiptState.WRITTEN_OFF,
             or_(
                 MpesaReceipt.amount_cents != Payment.amount_cents,
                 Payment.mpesa_receipt.is_(None),
                 Payment.mpesa_receipt != MpesaReceipt.receipt,
-            )
+            ),
         )
         .order_by(MpesaReceipt.receipt)
     ):
@@ -138,7 +140,9 @@ def find_forgotten_unmatched_money(session: Session) -> Iterator[Finding]:
         .where(
             MpesaReceipt.state == ReceiptState.UNMATCHED,
             ~exists().where(
-                Task.receipt == MpesaReceipt.receipt, Task.kind == TaskKind.UNMATCHED_MONEY
+                Task.receipt == MpesaReceipt.receipt,
+                Task.kind == TaskKind.UNMATCHED_MONEY,
+                Task.status != TaskStatus.DONE,
             ),
         )
         .order_by(MpesaReceipt.receipt)

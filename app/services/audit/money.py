@@ -6,16 +6,20 @@ from sqlalchemy import and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.models import (
+    LIVE_REFUNDS,
     Account,
     LedgerEntry,
     LedgerEvent,
+    LedgerEventKind,
     MpesaReceipt,
     Order,
     OrderStatus,
     Payment,
     PaymentState,
+    Refund,
     Task,
     TaskKind,
+    TaskStatus,
 )
 from app.services.audit.finding import Finding
 
@@ -25,7 +29,16 @@ _MONEY_STATES = (PaymentState.SUCCEEDED, PaymentState.REFUNDED)
 _PAID_STATES = (OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED)
 
 
-_TELLS_OF_MONEY = (TaskKind.LATE_MONEY, TaskKind.DOUBLE_PAYMENT, TaskKind.OVER_PAYMENT)
+_BOOKS_PAYMENTS = (LedgerEventKind.PAYMENT, LedgerEventKind.CORRECTION)
+
+
+_TELLS_OF_MONEY = (
+    TaskKind.LATE_MONEY,
+    TaskKind.DOUBLE_PAYMENT,
+    TaskKind.OVER_PAYMENT,
+    TaskKind.REFUND_FAILED,
+    TaskKind.UNKNOWN_REFUND,
+)
 """The tasks that tell a person of money which is to go back."""
 
 
@@ -53,7 +66,7 @@ def find_payments_beside_the_ledger(session: Session) -> Iterator[Finding]:
     booked = (
         select(LedgerEntry.order_id, func.sum(LedgerEntry.amount_cents).label("cents"))
         .join(LedgerEvent, LedgerEvent.id == LedgerEntry.event_id)
-        .where(LedgerEntry.account == Account.MPESA, LedgerEvent.kind == "payment")
+        .where(LedgerEntry.account == Account.MPESA, LedgerEvent.kind.in_(_BOOKS_PAYMENTS))
         .group_by(LedgerEntry.order_id)
         .subquery()
     )
@@ -108,12 +121,15 @@ def find_uncovered_orders(session: Session) -> Iterator[Finding]:
             func.sum(
                 case((LedgerEntry.account == Account.REFUNDS, LedgerEntry.amount_cents), else_=0)
             ).label("refunds"),
+            func.sum(
+                case((LedgerEntry.account == Account.LOSSES, LedgerEntry.amount_cents), else_=0)
+            ).label("losses"),
         )
         .group_by(LedgerEntry.order_id)
         .subquery()
     )
     mpesa, sales = func.coalesce(sold.c.mpesa, 0), func.coalesce(sold.c.sales, 0)
-    refunds = func.coalesce(sold.c.refunds, 0)
+    refunds, losses = func.coalesce(sold.c.refunds, 0), func.coalesce(sold.c.losses, 0)
     is_refunded = Order.status == OrderStatus.REFUNDED
     is_paid = Order.status.in_(_PAID_STATES)
     for row in session.execute(
@@ -128,7 +144,7 @@ def find_uncovered_orders(session: Session) -> Iterator[Finding]:
         .outerjoin(sold, sold.c.order_id == Order.id)
         .where(
             or_(
-                and_(is_paid, mpesa + refunds < Order.total_cents),
+                and_(is_paid, mpesa + refunds + losses < Order.total_cents),
                 and_(is_paid | is_refunded, sales != Order.total_cents),
                 and_(is_paid, refunds >= Order.total_cents),
                 and_(is_refunded, refunds != Order.total_cents),
@@ -181,7 +197,12 @@ def find_forgotten_money(session: Session) -> Iterator[Finding]:
         .join(due, due.c.order_id == Order.id)
         .where(
             Order.status != OrderStatus.PENDING,
-            ~exists().where(Task.order_id == Order.id, Task.kind.in_(_TELLS_OF_MONEY)),
+            ~exists().where(
+                Task.order_id == Order.id,
+                Task.kind.in_(_TELLS_OF_MONEY),
+                Task.status != TaskStatus.DONE,
+            ),
+            ~exists().where(Refund.order_id == Order.id, Refund.state.in_(LIVE_REFUNDS)),
         )
         .order_by(Order.id, due.c.account)
     ):

@@ -9,9 +9,13 @@ from sqlalchemy.orm import Session
 
 from app.models import (
     LIVE_STATES,
+    UNDECIDED_CLAIMS,
     InboxMessage,
     Payment,
+    PaymentClaim,
     Task,
+    TaskKind,
+    TaskStatus,
 )
 from app.services.audit.finding import Finding
 
@@ -36,12 +40,32 @@ def find_forgotten_payments(
                 Payment.created_at < deadline,
                 Payment.next_check_at.is_(None),
             ),
-            ~exists().where(Task.payment_id == Payment.id),
+            ~exists().where(Task.payment_id == Payment.id, Task.status != TaskStatus.DONE),
         )
         .order_by(Payment.id)
     ):
         yield Finding(
             "I7", f"payment {row.id}", f"{row.status} since {row.created_at:%Y-%m-%d %H:%M} UTC"
+        )
+
+
+def find_forgotten_claims(
+    session: Session, now: datetime, limits: AuditLimits
+) -> Iterator[Finding]:
+    """A customer waits for an answer, and neither M-Pesa nor a person is looking for it."""
+    deadline = now - timedelta(seconds=limits.open_payment_seconds)
+    key = literal(f"{TaskKind.PAYMENT_CLAIM}:") + cast(PaymentClaim.id, String)
+    for row in session.execute(
+        select(PaymentClaim.id, PaymentClaim.state, PaymentClaim.created_at)
+        .where(
+            PaymentClaim.state.in_(UNDECIDED_CLAIMS),
+            or_(PaymentClaim.created_at < deadline, PaymentClaim.next_check_at.is_(None)),
+            ~exists().where(Task.dedupe_key == key),
+        )
+        .order_by(PaymentClaim.id)
+    ):
+        yield Finding(
+            "I7", f"claim {row.id}", f"{row.state} since {row.created_at:%Y-%m-%d %H:%M} UTC"
         )
 
 

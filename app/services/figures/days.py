@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, distinct, func, select
+from sqlalchemy import ColumnElement, Select, String, distinct, exists, func, select
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.functions import GenericFunction
 
 from app.models import (
@@ -174,7 +174,14 @@ def _sales_of(actor: Actor, since: datetime) -> Select[*tuple[Any, ...]]:
 
 
 def _booked_since(since: datetime) -> tuple[ColumnElement[bool], ...]:
-    return LedgerEvent.kind == LedgerEventKind.SALE, LedgerEvent.created_at >= since
+    """A sale that was undone, because its money was not there, never was one."""
+    entry = aliased(LedgerEntry)
+    undone = exists().where(
+        entry.order_id == LedgerEvent.order_id,
+        entry.account == Account.SALES,
+        entry.amount_cents > 0,
+    )
+    return LedgerEvent.kind == LedgerEventKind.SALE, LedgerEvent.created_at >= since, ~undone
 
 
 def _last_days(now: datetime, count: int) -> tuple[datetime, list[date]]:

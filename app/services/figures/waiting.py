@@ -1,13 +1,14 @@
 """What waits for a hand now: parcels to send, payments without an answer, tasks, empty shelves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import Session
 
 from app.models import (
     LIVE_STATES,
+    MONEY_TASKS,
     Order,
     OrderStatus,
     Payment,
@@ -17,6 +18,7 @@ from app.models import (
     TaskStatus,
 )
 from app.policies import Actor, fulfillable_orders, visible_payments
+from app.services.exceptions import QueueCount, count_exceptions
 
 _SHOWN = 5
 
@@ -42,7 +44,10 @@ class Waiting:
     """Those with the least left."""
     prompts_out: int = 0
     payments_unknown: int = 0
+    exceptions: QueueCount = field(default_factory=QueueCount)
+    """What only a person can decide about money."""
     shop_tasks: int = 0
+    """What else the shop has filed."""
 
 
 def read_waiting(session: Session, actor: Actor) -> Waiting:
@@ -59,6 +64,7 @@ def read_waiting(session: Session, actor: Actor) -> Waiting:
         low=_lowest(session, low),
         prompts_out=sum(live.values()),
         payments_unknown=unknown,
+        exceptions=count_exceptions(session, actor).total if actor.is_admin else QueueCount(),
         shop_tasks=_count(session, Task, _filed_and_open()) if actor.is_admin else 0,
     )
 
@@ -90,8 +96,9 @@ def _live_payments(session: Session, actor: Actor) -> dict[str, int]:
 
 
 def _filed_and_open() -> ColumnElement[bool]:
-    """What the shop filed because only a person can decide it."""
-    return Task.owner_id.is_(None) & (Task.status != TaskStatus.DONE)
+    """What the shop filed for a person, beside what is about money."""
+    is_open = Task.status != TaskStatus.DONE
+    return Task.owner_id.is_(None) & is_open & Task.kind.not_in(MONEY_TASKS)
 
 
 def _count(

@@ -16,6 +16,7 @@ from app.services.users.administration import (
     list_users,
     promote_user,
 )
+from app.services.users.overview import has_admin, list_usernames_at
 from app.services.users.sessions import (
     Credentials,
     LoginField,
@@ -46,7 +47,9 @@ __all__ = [
     "find_account",
     "find_signed_in",
     "find_user",
+    "has_admin",
     "has_signed_in_from",
+    "list_usernames_at",
     "list_users",
     "open_session",
     "promote_user",

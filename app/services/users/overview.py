@@ -1,4 +1,4 @@
-"""One account as an admin sees it."""
+"""One account as an admin sees it, and who is there at all."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.models import LoginSession, Order, Product, User
+from app.policies import Role
 from app.services.users.accounts import find_user
 
 
@@ -33,4 +34,22 @@ def find_user_file(session: Session, user_id: int) -> UserFile:
         order_count=session.scalars(bought).one(),
         product_count=session.scalars(offers).one(),
         last_sign_in=session.scalar(sign_ins),
+    )
+
+
+def has_admin(session: Session) -> bool:
+    """Whether anybody can enter the office as an admin."""
+    admins = select(User.id).where(User.role == Role.ADMIN, User.suspended_at.is_(None)).limit(1)
+    return session.scalar(admins) is not None
+
+
+def list_usernames_at(session: Session, domain: str) -> list[str]:
+    """Who can sign in and has an e-mail address at this domain."""
+    return list(
+        session.scalars(
+            select(User.username)
+            .where(User.email_key.endswith(f"@{domain}", autoescape=True))
+            .where(User.suspended_at.is_(None))
+            .order_by(User.id)
+        )
     )

@@ -6,6 +6,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from app.schemas.base import Phone, PlainText, QueryId, QueryInteger, Schema
+from app.schemas.claim import MpesaMessageField
 from app.services.basket import CheckOut
 from app.services.place_order import MAX_UNITS_OF_A_PRODUCT, WantedLine
 
@@ -57,3 +58,15 @@ class PhoneForm(Schema):
     @ma.post_load
     def _number(self, data: dict[str, Any], **_kwargs: Any) -> str:
         return str(data["phone_number"])
+
+
+class PaidForm(Schema):
+    """A payment that was made: the code of M-Pesa's message, or all of the message."""
+
+    mpesa_receipt = MpesaMessageField(
+        required=True, error_messages={"required": "Paste M-Pesa's message, or type its code."}
+    )
+
+    @ma.post_load
+    def _receipt(self, data: dict[str, Any], **_kwargs: Any) -> str:
+        return str(data["mpesa_receipt"])

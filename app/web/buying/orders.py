@@ -19,6 +19,7 @@ from app.web.pages import asked_page, done, next_address, page
 from app.web.visitors import user_page
 
 _PAID = frozenset({OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED})
+_HAS_RECEIPT = _PAID | {OrderStatus.REFUNDED}
 _PAYABLE = frozenset({NextStep.PAY, NextStep.TRY_AGAIN, NextStep.OTHER_PHONE})
 
 
@@ -56,9 +57,9 @@ def _order_page(order_id: int, problem: str = "", status: int = 200) -> AnyRespo
         due_cents=story.view.amount_due_cents,
         news=news,
         may_pay=news.next_step in _PAYABLE,
-        is_live=news.poll_seconds is not None,
+        is_live=story.prompt_is_out,
         is_pending=story.order.status == OrderStatus.PENDING,
-        is_paid=story.order.status in _PAID,
+        has_receipt=story.order.status in _HAS_RECEIPT,
         is_over=story.order.status not in _PAID and story.order.status != OrderStatus.PENDING,
         way=STEPS,
         words=ORDER_WORDS,
@@ -99,6 +100,6 @@ def receipt(order_id: int) -> AnyResponse:
     """What was paid for what, made to be printed. There is none before the money came."""
     with reading() as session:
         story = read_story(session, current_actor(), order_id)
-    if story.order.status not in _PAID:
+    if story.order.status not in _HAS_RECEIPT:
         raise NotFound("There is no receipt: this order is not paid.", code="not_paid")
     return page("buying/receipt.html", story=story, order=story.order, money=story.view.money)

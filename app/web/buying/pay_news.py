@@ -31,7 +31,11 @@ class NextStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PayNews:
-    """``kind`` names the case; ``poll_seconds`` is how soon there may be other news, or None."""
+    """``kind`` names the case; ``poll_seconds`` is how soon there may be other news, or None.
+
+    ``may_pay_by_menu`` is whether it is wise to pay from the M-Pesa menu now, and ``may_claim``
+    whether somebody who has paid may not find that here.
+    """
 
     kind: str
     tone: str
@@ -39,6 +43,8 @@ class PayNews:
     sentences: tuple[str, ...] = ()
     next_step: NextStep = NextStep.NOTHING
     poll_seconds: int | None = None
+    may_pay_by_menu: bool = False
+    may_claim: bool = False
 
 
 _ASKING = PayNews(
@@ -67,6 +73,7 @@ _WAITING = PayNews(
         mark("We are asking M-Pesa what became of it. Do not pay again before we know."),
     ),
     poll_seconds=_LATER_SECONDS,
+    may_claim=True,
 )
 _UNKNOWN = PayNews(
     "unknown",
@@ -77,6 +84,7 @@ _UNKNOWN = PayNews(
         mark("Your order is kept for you meanwhile."),
     ),
     poll_seconds=_LATER_SECONDS,
+    may_claim=True,
 )
 _REVIEW = PayNews(
     "review",
@@ -93,6 +101,24 @@ _START = PayNews(
     mark("Not paid yet"),
     (mark("We ask your phone, and you approve the payment there with your M-Pesa PIN."),),
     NextStep.PAY,
+    poll_seconds=_LATER_SECONDS,
+    may_pay_by_menu=True,
+    may_claim=True,
+)
+_PART_PAID = replace(
+    _START,
+    kind="part_paid",
+    tone="wait",
+    headline=mark("A part is paid"),
+    sentences=(mark("We have received a part of it. Pay the rest to get your order."),),
+)
+_LOOKING = PayNews(
+    "looking",
+    "wait",
+    mark("We are looking for your payment"),
+    (mark("Do not pay again before we know."),),
+    poll_seconds=_LATER_SECONDS,
+    may_claim=True,
 )
 _PAID = PayNews("paid", "good", mark("Paid. Thank you!"))
 _PAID_LATE = replace(
@@ -100,7 +126,14 @@ _PAID_LATE = replace(
     kind="paid_late",
     sentences=(mark("Your payment came after the time was over, but everything was still there."),),
 )
-_FAILED = PayNews("failed", "bad", mark("This payment did not go through"))
+_FAILED = PayNews(
+    "failed",
+    "bad",
+    mark("This payment did not go through"),
+    poll_seconds=_LATER_SECONDS,
+    may_pay_by_menu=True,
+    may_claim=True,
+)
 _EXPIRED = PayNews(
     "expired",
     "bad",
@@ -110,6 +143,7 @@ _EXPIRED = PayNews(
         mark("If M-Pesa did charge you, keep its message: we will see the money and tell you."),
     ),
     NextStep.ORDER_AGAIN,
+    may_claim=True,
 )
 _CANCELLED = PayNews(
     "cancelled",
@@ -117,6 +151,7 @@ _CANCELLED = PayNews(
     mark("This order is cancelled"),
     (mark("We received no payment for it."),),
     NextStep.ORDER_AGAIN,
+    may_claim=True,
 )
 _LATE_MONEY = PayNews(
     "late_money",
@@ -172,9 +207,13 @@ def _news_of_pending(story: OrderStory, now: datetime) -> PayNews:
     latest = story.latest
     if latest is not None and latest.status in LIVE_STATES:
         return _news_of_live(latest, now)
+    if story.claim is not None:
+        return _LOOKING
     if story.order.expires_at <= now:
         return _EXPIRED
-    return _START if latest is None else _news_of_failed(latest)
+    if latest is None:
+        return _START
+    return _PART_PAID if latest.status == PaymentState.SUCCEEDED else _news_of_failed(latest)
 
 
 def _news_of_live(attempt: Payment, now: datetime) -> PayNews:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.errors import AppError
-from app.models import OrderStatus, PaymentState
+from app.models import ClaimState, OrderStatus, PaymentState
 from app.web.language import gettext, mark
 from app.web.pages import Form
 
@@ -35,6 +35,14 @@ ATTEMPT_WORDS: dict[str, tuple[str, str]] = {
     PaymentState.CANCELLED: (mark("Not paid"), "bad"),
     PaymentState.REFUNDED: (mark("Paid back"), "plain"),
 }
+
+CLAIM_WORDS: dict[str, tuple[str, str]] = {
+    ClaimState.OPEN: (mark("Being looked for"), "wait"),
+    ClaimState.WITH_A_PERSON: (mark("With a person"), "wait"),
+    ClaimState.ACCEPTED: (mark("Found"), "good"),
+    ClaimState.REFUSED: (mark("Not found"), "bad"),
+}
+"""What became of a payment that a buyer named."""
 
 REFUSALS = {
     "out_of_stock": mark("Something has been sold meanwhile. Nothing was ordered."),

@@ -23,13 +23,17 @@ class Section:
     address: str
     name: str
     icon: str
+    also: tuple[str, ...] = ()
+    """Further addresses that belong to it."""
 
 
 SECTIONS = (
     Section("/office", mark("Today"), "chart"),
     Section("/office/orders", mark("Orders"), "truck"),
     Section("/office/products", mark("Products"), "tag"),
-    Section("/office/payments", mark("Payments"), "money"),
+    Section("/office/payments", mark("Payments"), "money", also=("/office/reconciliation",)),
+    Section("/office/refunds", mark("Refunds"), "back"),
+    Section("/office/exceptions", mark("To decide"), "scales"),
     Section("/office/users", mark("Users"), "people"),
     Section("/office/tasks", mark("Tasks"), "task"),
     Section("/office/webhooks", mark("Webhooks"), "hook"),
@@ -53,7 +57,11 @@ def office_sections() -> list[Section]:
 
 def office_section() -> str:
     """The address of the section that the page shown belongs to."""
-    below = [section.address for section in SECTIONS[1:] if _is_at(section.address)]
+    below = [
+        section.address
+        for section in SECTIONS[1:]
+        if any(_is_at(address) for address in (section.address, *section.also))
+    ]
     return below[0] if below else SECTIONS[0].address
 
 

@@ -7,7 +7,7 @@ import marshmallow as ma
 from flask import Response
 from werkzeug.wrappers import Response as AnyResponse
 
-from app.context import now
+from app.context import current_config, now
 from app.db import reading, transaction
 from app.models import OrderStatus
 from app.policies import Role
@@ -28,7 +28,15 @@ from app.utils.phone import normalise_msisdn
 from app.web.language import gettext, mark
 from app.web.office.blueprint import office
 from app.web.office.lists import OrderNumber, Search, end_of, look_up
-from app.web.office.words import MONEY_WORDS, ORDER_WORDS, PAYMENT_WORDS, STEP_WORDS
+from app.web.office.refund_ways import ways
+from app.web.office.words import (
+    MONEY_WORDS,
+    ORDER_WORDS,
+    PAYMENT_WORDS,
+    REFUND_WORDS,
+    STEP_WORDS,
+    TO_BE_DONE,
+)
 from app.web.pages import Form, asked_page, done, page, submit
 from app.web.visitors import role_page
 
@@ -46,7 +54,9 @@ _WORDS: dict[str, Any] = {
     "order_words": ORDER_WORDS,
     "money_words": MONEY_WORDS,
     "payment_words": PAYMENT_WORDS,
+    "refund_words": REFUND_WORDS,
     "step_words": STEP_WORDS,
+    "to_be_done": TO_BE_DONE,
 }
 
 
@@ -145,4 +155,4 @@ def _again(order_id: int, form: Form) -> str:
 def _order_page(order_id: int, form: Form) -> Response:
     with reading() as session:
         file = find_shop_order(session, current_actor(), order_id)
-    return page("office/order.html", file=file, form=form, **_WORDS)
+    return page("office/order.html", file=file, form=form, ways=ways(current_config()), **_WORDS)

@@ -4,8 +4,10 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import marshmallow as ma
+from flask import Response
 from werkzeug.wrappers import Response as AnyResponse
 
+from app.context import current_config
 from app.db import reading
 from app.models import PaymentState
 from app.policies import Role
@@ -22,15 +24,18 @@ from app.web.language import mark
 from app.web.office.blueprint import office
 from app.web.office.lists import OrderNumber, Search, end_of, look_up
 from app.web.office.raw import readable
+from app.web.office.refund_ways import ways
 from app.web.office.words import (
     ACCOUNT_WORDS,
     BOOKING_WORDS,
     KIND_WORDS,
     MESSAGE_WORDS,
     PAYMENT_WORDS,
+    REFUND_WORDS,
     SOURCE_WORDS,
+    TO_BE_DONE,
 )
-from app.web.pages import asked_page, page
+from app.web.pages import Form, asked_page, page
 from app.web.visitors import role_page
 
 LONGEST_NUMBER = 20
@@ -49,8 +54,10 @@ _WORDS: dict[str, Any] = {
     "account_words": ACCOUNT_WORDS,
     "booking_words": BOOKING_WORDS,
     "kind_words": KIND_WORDS,
+    "refund_words": REFUND_WORDS,
+    "to_be_done": TO_BE_DONE,
 }
-_MOMENT = timedelta(microseconds=1)
+MOMENT = timedelta(microseconds=1)
 
 
 class PaymentQuestion(NamedTuple):
@@ -71,7 +78,7 @@ class PaymentSearch(Search):
             status=data["status"],
             mpesa_receipt="".join(receipt.split()).upper() if receipt else None,
             phone_number=data["phone"],
-            created_after=first - _MOMENT if first else None,  # what it is after does not count
+            created_after=first - MOMENT if first else None,  # what it is after does not count
             created_before=end_of(data["last_day"]),
         )
         return PaymentQuestion(wanted, data["number"])
@@ -92,7 +99,19 @@ def _find(question: PaymentQuestion) -> Page[ListedPayment]:
 @office.get("/office/payments/<id:payment_id>")
 @role_page(Role.ADMIN)
 def payment(payment_id: int) -> AnyResponse:
-    """One payment: what was asked, what was answered, what the books say."""
+    """One payment: what was asked, what was answered, what the books say, what went back."""
+    return payment_page(payment_id, Form())
+
+
+def payment_page(payment_id: int, form: Form) -> Response:
+    """The page of a payment; ``form`` is what was wrong with the wish to give it back."""
     with reading() as session:
         file = find_payment_file(session, current_actor(), payment_id)
-    return page("office/payment.html", file=file, readable=readable, **_WORDS)
+    return page(
+        "office/payment.html",
+        file=file,
+        form=form,
+        ways=ways(current_config()),
+        readable=readable,
+        **_WORDS,
+    )

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import marshmallow as ma
-from flask import Response, request
+from flask import Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.context import now
 from app.db import reading, transaction
-from app.models import Task, TaskKind, TaskPriority, TaskStatus
+from app.models import MONEY_TASKS, Task, TaskKind, TaskPriority, TaskStatus
 from app.policies import Role, owns_task
 from app.schemas.base import PlainText, QueryId, Schema
 from app.schemas.task import LONGEST_DESCRIPTION
@@ -22,7 +22,7 @@ from app.utils.unset import UNSET
 from app.web.fields import EndOfDay
 from app.web.formats import local_day
 from app.web.language import gettext, mark
-from app.web.office.blueprint import office
+from app.web.office.blueprint import office, opens
 from app.web.office.lists import look_up
 from app.web.office.words import PRIORITY_WORDS, ROLE_WORDS, TASK_KIND_WORDS, TASK_WORDS
 from app.web.pages import Form, asked_page, done, page, submit
@@ -79,7 +79,15 @@ class StepForm(Schema):
 @role_page(Role.SELLER, Role.ADMIN)
 def tasks() -> AnyResponse:
     """Tasks: what is open first, the newest first."""
-    return look_up(TaskSearch(), _find, "office/tasks.html", chips=CHIPS, staff=_staff(), **_WORDS)
+    return look_up(
+        TaskSearch(),
+        _find,
+        "office/tasks.html",
+        chips=CHIPS,
+        staff=_staff(),
+        money_kinds=MONEY_TASKS,
+        **_WORDS,
+    )
 
 
 def _find(wanted: TaskFilter) -> Page[ShopTask]:
@@ -112,8 +120,11 @@ def add_task() -> AnyResponse:
 @office.get("/office/tasks/<id:task_id>")
 @role_page(Role.SELLER, Role.ADMIN)
 def task(task_id: int) -> AnyResponse:
-    """One task, to be read and changed."""
-    return _task_page(_read(task_id))
+    """One task, to be read and changed; what is about money has a page of its own for admins."""
+    shown = _read(task_id)
+    if shown.task.kind in MONEY_TASKS and opens(f"/office/exceptions/{task_id}"):
+        return redirect(f"/office/exceptions/{task_id}", 303)
+    return _task_page(shown)
 
 
 @office.post("/office/tasks/<id:task_id>")
@@ -204,6 +215,7 @@ def _task_page(shown: ShopTask, form: Form | None = None) -> Response:
         fields=_fields_for(found),
         may_delete=owns_task(current_actor(), found) and found.kind == TaskKind.MANUAL,
         staff=_staff(found, shown.assignee_name),
+        is_money=found.kind in MONEY_TASKS,
         **_WORDS,
     )
 

@@ -19,6 +19,7 @@ from app.services.figures import (
 from app.utils.money import CENTS_PER_SHILLING
 from app.web.language import gettext, mark
 from app.web.office.blueprint import office
+from app.web.office.exceptions import age_of
 from app.web.office.plots import Plot, Series, draw, short_day
 from app.web.pages import page
 from app.web.visitors import role_page
@@ -51,6 +52,7 @@ def today() -> AnyResponse:
         outcomes=outcomes,
         outcomes_plot=_plot_outcomes(outcomes) if outcomes else None,
         short_day=short_day,
+        age_of=age_of,
     )
 
 

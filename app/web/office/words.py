@@ -12,6 +12,10 @@ from app.models import (
     PaymentKind,
     PaymentState,
     PaymentStatus,
+    RefundKind,
+    RefundState,
+    RequestKind,
+    RequestState,
     TaskKind,
     TaskPriority,
     TaskStatus,
@@ -87,6 +91,53 @@ SOURCE_WORDS: dict[str, str] = {
 }
 """Where a step of a payment came from."""
 
+REFUND_WORDS: dict[str, Word] = {
+    RefundState.AWAITING_APPROVAL: Word(mark("Waits for approval"), "wait"),
+    RefundState.CREATED: Word(mark("Being sent"), "wait"),
+    RefundState.PENDING: Word(mark("Under way"), "wait"),
+    RefundState.SUCCEEDED: Word(mark("Paid back"), "good"),
+    RefundState.FAILED: Word(mark("Failed"), "bad"),
+    RefundState.UNKNOWN: Word(mark("No answer"), "wait"),
+    RefundState.REJECTED: Word(mark("Called off"), "plain"),
+}
+TO_BE_DONE = Word(mark("To be done by hand"), "wait")
+"""What CREATED is where no machine sends it."""
+
+REFUND_KIND_WORDS: dict[str, str] = {
+    RefundKind.REVERSAL: mark("Reversal: M-Pesa takes the whole payment back to who paid"),
+    RefundKind.PAYOUT: mark("Payout: M-Pesa sends it to the phone that paid"),
+    RefundKind.BY_HAND: mark("By hand, in M-Pesa's portal"),
+}
+
+REFUND_SOURCE_WORDS: dict[str, str] = {
+    "request": mark("Asked for"),
+    "approval": mark("Approved"),
+    "rejection": mark("Called off"),
+    "sending": mark("Sent to M-Pesa"),
+    "result": mark("M-Pesa reported"),
+    "silence": mark("No report that counts"),
+    "status": mark("M-Pesa was asked"),
+    "check": mark("The regular check"),
+    "person": mark("A person decided"),
+}
+"""Where a step of a refund came from."""
+
+REQUEST_KIND_WORDS: dict[str, str] = {
+    RequestKind.REVERSAL: mark("Reversal"),
+    RequestKind.PAYOUT: mark("Payout"),
+    RequestKind.STATUS: mark("Question what became of it"),
+    RequestKind.BALANCE: mark("Question about our balance"),
+}
+
+REQUEST_WORDS: dict[str, Word] = {
+    RequestState.CREATED: Word(mark("Being sent"), "wait"),
+    RequestState.SENT: Word(mark("Taken by M-Pesa"), "wait"),
+    RequestState.ANSWERED: Word(mark("Answered"), "good"),
+    RequestState.REFUSED: Word(mark("Refused"), "bad"),
+    RequestState.UNKNOWN: Word(mark("No answer"), "wait"),
+    RequestState.EXPIRED: Word(mark("Nobody waits for it")),
+}
+
 MESSAGE_WORDS: dict[str, str] = {
     "stk_callback": mark("At the secret address of this payment"),
     "unsigned_callback": mark("At the open address, where it proves nothing"),
@@ -104,6 +155,7 @@ ACCOUNT_WORDS: dict[str, str] = {
     Account.REFUNDS: mark("Sales that were paid back"),
     Account.UNMATCHED: mark("Held for nobody knows whom"),
     Account.OUTSIDE: mark("No business of the shop"),
+    Account.LOSSES: mark("Lost: believed, and never came"),
 }
 
 BOOKING_WORDS: dict[str, str] = {
@@ -115,6 +167,7 @@ BOOKING_WORDS: dict[str, str] = {
     LedgerEventKind.DISMISSED: mark("Dismissed"),
     LedgerEventKind.SET_ASIDE: mark("Set aside to be paid back"),
     LedgerEventKind.RECLAIM: mark("Used after all"),
+    LedgerEventKind.CORRECTION: mark("Put right by a person"),
 }
 
 MOVEMENT_WORDS: dict[str, str] = {

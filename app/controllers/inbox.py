@@ -1,0 +1,60 @@
+"""What Safaricom posts: stored before it is answered, answered before it is read."""
+
+from collections.abc import Mapping
+
+import structlog
+from flask import Response, jsonify, request
+
+from app.context import current_work, now
+from app.db import transaction
+from app.jobs.process_message import process_message
+from app.jobs.work import Work
+from app.models import InboxSource
+from app.services.inbox import MAX_BODY_BYTES, ReceivedMessage, keep_message
+from app.utils.failpoints import failpoint
+
+log = structlog.get_logger()
+ACCEPTED = {"ResultCode": 0, "ResultDesc": "Accepted"}
+_KEPT_HEADERS = ("content-type", "businessshortcode", "user-agent", "x-forwarded-for")
+_LONGEST_ADDRESS = 45
+
+
+def keep_and_answer(
+    source: InboxSource,
+    answer: Mapping[str, object],
+    *,
+    payment_id: int | None = None,
+    request_id: int | None = None,
+) -> Response:
+    """Store the body and give the ``answer``; reading it waits for nobody and keeps nobody waiting.
+
+    A thread of this process reads it at once. If the process dies first, the sweep finds the row.
+    """
+    message = ReceivedMessage(
+        source=source,
+        body=request.get_data(cache=False)[: MAX_BODY_BYTES + 1],
+        headers={
+            name: value[:300]
+            for name in _KEPT_HEADERS
+            if (value := request.headers.get(name)) is not None
+        },
+        remote_addr=(request.remote_addr or "")[:_LONGEST_ADDRESS] or None,
+        payment_id=payment_id,
+        request_id=request_id,
+    )
+    work = current_work()
+    with transaction() as session:
+        message_id = keep_message(session, message, now()).id
+    failpoint("after_inbox_commit")
+    if not work.ports.run_soon(lambda: _process_after_answer(work, message_id)):
+        work.ports.doorbell.ring("process_message", message_id)
+    return jsonify(answer)
+
+
+def _process_after_answer(work: Work, message_id: int) -> None:
+    failpoint("beside_callback_answer")
+    try:
+        process_message(work, message_id)
+    except Exception:
+        log.exception("callback_left_to_the_worker", message_id=message_id)
+        work.ports.doorbell.ring("process_message", message_id)

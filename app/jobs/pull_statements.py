@@ -1,0 +1,224 @@
+"""Safaricom's list of payments, fetched regularly: what no message told of is found there.
+
+It is read in windows of at most 48 hours, each page by page, from a while before the last complete
+window ended. One that could not be read to its end stays open, and the next run begins there.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.config import MpesaEnv
+from app.jobs.take_lines import Reading, take_lines
+from app.jobs.turns import take_turn
+from app.jobs.work import Work
+from app.models import LineKind, MoneySource, StatementSource
+from app.ports import GatewayError, PulledRow, PullPage
+from app.services.paces import move_pace
+from app.services.statements import (
+    LATE_ROWS,
+    BookLine,
+    NewImport,
+    Span,
+    Tally,
+    begin_import,
+    end_import,
+    kind_of_pulled,
+    pulled_until,
+    receipt_in,
+    shop_began,
+)
+from app.services.statements.doubts import (
+    money_is_known,
+    report_empty_list,
+    report_gap,
+    report_unreadable_rows,
+)
+from app.utils.clock import EAT
+
+PULL_PACE = "mpesa_pull"
+LONGEST_WINDOW = timedelta(hours=48)
+SETTLING = timedelta(minutes=5)
+"""So long the list is left alone before it is believed to be complete."""
+
+EVERY = timedelta(hours=1)
+AGAIN_AFTER_TROUBLE = timedelta(minutes=10)
+LEASE_SECONDS = 600.0
+LONGEST_ABSENCE = timedelta(days=31)
+BATCH = 100
+MOST_PAGES = 2_000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Window:
+    """What became of one window; ``problem`` says why it stays open."""
+
+    span: Span
+    tally: Tally = field(default_factory=Tally)
+    problem: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.problem
+
+
+OnPage = Callable[[Window], object]
+
+
+def pull_when_due(work: Work) -> None:
+    """Fetch what is new if it is time and no other worker is at it."""
+    if not work.config.can_pull or not take_turn(work, PULL_PACE, LEASE_SECONDS):
+        return
+    windows = pull_statements(work, on_page=lambda _window: _keep_lease(work))
+    is_sound = all(window.is_complete for window in windows)
+    with work.database.transaction() as session:
+        now = work.now()
+        move_pace(session, PULL_PACE, now + (EVERY if is_sound else AGAIN_AFTER_TROUBLE), now)
+
+
+def _keep_lease(work: Work) -> None:
+    with work.database.transaction() as session:
+        move_pace(session, PULL_PACE, work.now() + timedelta(seconds=LEASE_SECONDS), work.now())
+
+
+def register_for_list(work: Work, msisdn: str) -> None:
+    """Ask Safaricom to keep a list of the shortcode's payments; that it does already is fine.
+
+    It wants an address of ours as well. Should it post payments there, they are notices like those
+    of the menu. Raises GatewayError.
+    """
+    config = work.config
+    address = f"{config.public_url}/api/pay/c2b/confirm/{config.mpesa_c2b_secret}"
+    work.ports.merchant.register_pull(msisdn, address)
+
+
+def pull_statements(
+    work: Work, since: datetime | None = None, on_page: OnPage = lambda _window: None
+) -> list[Window]:
+    """Fetch the list from ``since``, or from where the last complete pull ended, until a few
+    minutes ago. Answers the windows in order, the last of which may be open.
+    """
+    windows = []
+    for span in _windows(work, since):
+        window = _pull_window(work, span, on_page)
+        windows.append(window)
+        if not window.is_complete and not _is_out_of_reach(work, span):
+            break
+    return windows
+
+
+def _windows(work: Work, since: datetime | None) -> Iterator[Span]:
+    now = work.now()
+    until = now - SETTLING
+    if since is None:
+        with work.database.reading() as session:
+            last = pulled_until(session)
+        since = last - LATE_ROWS if last is not None else now - LONGEST_WINDOW
+        since = max(since, now - LONGEST_ABSENCE)
+    while since < until:
+        end = min(since + LONGEST_WINDOW, until)
+        yield Span(since, end)
+        since = end
+
+
+def _is_out_of_reach(work: Work, span: Span) -> bool:
+    """Safaricom promises its list for 48 hours: what is older may never be shown."""
+    return span.until <= work.now() - LONGEST_WINDOW
+
+
+def _pull_window(work: Work, span: Span, on_page: OnPage) -> Window:
+    """Read one window to its end, or as far as it goes."""
+    window = Window(span)
+    with work.database.transaction() as session:
+        new = NewImport(StatementSource.PULL, span, shortcode=work.config.mpesa_c2b_shortcode)
+        started = begin_import(session, new, work.now())
+        reading = Reading(started.id, MoneySource.PULL, shop_began(session))
+    try:
+        for page in _pages(work, span):
+            lines = [_line_of(row, span) for row in page.rows]
+            for at in range(0, len(lines), BATCH):
+                take_lines(work, reading, lines[at : at + BATCH], window.tally)
+            window.tally.unreadable += page.unreadable
+            on_page(window)
+    except GatewayError as error:
+        window.problem = error.message
+    _end(work, reading.import_id, window)
+    return window
+
+
+def _pages(work: Work, span: Span) -> Iterator[PullPage]:
+    """Page after page until one is empty, or the same as the one before: such a list has no pages.
+
+    Raises GatewayError, also for a list without an end.
+    """
+    offset, before = 0, PullPage(())
+    for _ in range(MOST_PAGES):
+        page = work.ports.merchant.pull(span.since, span.until, offset)
+        if not page.length or page == before:
+            return
+        yield page
+        offset += page.length
+        before = page
+    raise GatewayError("The list has no end.", certain=True)
+
+
+def _end(work: Work, import_id: int, window: Window) -> None:
+    """Close the window if all of it was read; else leave it open, and say why."""
+    now = work.now()
+    with work.database.transaction() as session:
+        if not window.problem:
+            if window.tally.unreadable:
+                window.problem = f"{window.tally.unreadable} rows could not be read"
+                report_unreadable_rows(session, window.span, window.tally.unreadable, now)
+            elif window.tally.unbooked:
+                window.problem = f"{window.tally.unbooked} payments could not be booked"
+            elif not window.tally.lines and money_is_known(session, window.span):
+                window.problem = "the list is empty, though payments came"
+                simulated = work.config.mpesa_env is MpesaEnv.SIMULATOR
+                report_empty_list(session, now, simulated=simulated)
+        if window.problem and _is_out_of_reach(work, window.span):
+            report_gap(session, window.span, window.problem, now)
+        end_import(session, import_id, window.tally, now, is_complete=window.is_complete)
+    log.info(
+        "statement_pulled",
+        since=window.span.since,
+        until=window.span.until,
+        lines=window.tally.lines,
+        fresh=window.tally.fresh,
+        recovered=window.tally.recovered,
+        unmatched=window.tally.unmatched,
+        problem=window.problem,
+    )
+
+
+def _line_of(row: PulledRow, span: Span) -> BookLine:
+    """The undoing of a payment names that as its reference."""
+    kind = kind_of_pulled(row.kind) if row.amount_cents > 0 else LineKind.REVERSAL
+    is_in = kind is LineKind.PAYMENT
+    reference = row.bill_reference or None
+    is_undoing = kind is LineKind.REVERSAL
+    return BookLine(
+        receipt=row.receipt,
+        kind=kind,
+        amount_cents=row.amount_cents if is_in else -abs(row.amount_cents),
+        transacted_at=_moment_of(row, span),
+        details=row.kind,
+        linked_receipt=receipt_in(reference) if is_undoing else None,
+        bill_reference=None if is_undoing else reference,
+        other_party=" - ".join(part for part in (row.msisdn, row.sender) if part)[:120] or None,
+        payer_phone=row.msisdn or None,
+        payer_name=row.sender or None,
+    )
+
+
+def _moment_of(row: PulledRow, span: Span) -> datetime:
+    """Safaricom was asked for what moved before the window's end: what seems to lie behind it was
+    written in Nairobi's time and called UTC.
+    """
+    if row.transacted_at <= span.until:
+        return row.transacted_at
+    return row.transacted_at - EAT.utcoffset(None)
