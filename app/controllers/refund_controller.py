@@ -132,7 +132,8 @@ def post_complete(data: dict[str, str], refund_id: int) -> Response:
     """Say that the money went back, by M-Pesa's receipt for it.
 
     For a refund by hand, and for one that is `unknown` or had `failed`, once a person has seen the
-    receipt in M-Pesa's portal.
+    receipt in M-Pesa's portal. Where M-Pesa's books contradict a success that was reported, it
+    takes the place of the receipt that came with that.
     """
     return run_once(
         lambda session: _answer(

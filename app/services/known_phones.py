@@ -4,23 +4,36 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models import Order, Payment, User
+from app.services.payment_evidence import CLOCKS_DIFFER
+from app.services.receipts import ReceiptFacts
 from app.utils.phone import fits_msisdn
 
 
-def is_the_buyers(session: Session, order: Order, payer_phone: str | None) -> bool:
+def is_the_buyers(session: Session, order: Order, facts: ReceiptFacts) -> bool:
     """Whether what M-Pesa shows of a payer's phone surely fits one of the buyer's, or of this
-    order. A phone by which another customer is known too proves nothing: anybody may type it.
+    order, which was known as theirs before the money moved.
+
+    A phone by which another customer is known too proves nothing, and no phone does that was named
+    only after the money had come: whoever has read the message of a stranger may type the number.
     """
     fitting = {
-        msisdn for msisdn in _phones_of(session, order) if fits_msisdn(payer_phone, msisdn) is True
+        msisdn
+        for msisdn in _phones_known_by_then(session, order, facts)
+        if fits_msisdn(facts.payer_phone, msisdn) is True
     }
     return any(not _is_anothers(session, msisdn, order.user_id) for msisdn in sorted(fitting))
 
 
-def _phones_of(session: Session, order: Order) -> set[str]:
-    account = select(User.phone_number).where(User.id == order.user_id)
-    asked = select(Payment.msisdn).where(Payment.order_id == order.id)
-    known = [order.phone_number, session.scalar(account), *session.scalars(asked)]
+def _phones_known_by_then(session: Session, order: Order, facts: ReceiptFacts) -> set[str]:
+    """A profile that was changed since is none that was known by then."""
+    if facts.transacted_at is None:
+        return set()
+    latest = facts.transacted_at + CLOCKS_DIFFER
+    account = select(User.phone_number).where(User.id == order.user_id, User.updated_at <= latest)
+    asked = select(Payment.msisdn).where(Payment.order_id == order.id, Payment.created_at <= latest)
+    known = [session.scalar(account), *session.scalars(asked)]
+    if order.created_at <= latest:
+        known.append(order.phone_number)
     return {msisdn for msisdn in known if msisdn is not None}
 
 

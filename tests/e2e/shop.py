@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from app import schema_migrations
 from app.cli.children import python
+from app.config import PUBLIC_SANDBOX_PASSKEY
 from app.db import Database
 from app.models import (
     InboxMessage,
@@ -170,6 +171,7 @@ class Shop:
     def start_simulator(self, *, clock_factor: float = 0) -> Program:
         """With a clock that stands still unless told otherwise: ``advance`` moves it."""
         arguments = ["-m", "daraja_simulator", "--port", "0", "--seed", "1"]
+        arguments += ["--merchant", f"600000:{PUBLIC_SANDBOX_PASSKEY}"]  # who pays out
         self.simulator = self._start(
             "simulator", [*arguments, "--clock-factor", str(clock_factor)], {}
         )

@@ -7,12 +7,16 @@ and not because a machine was slow.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
 
 from sqlalchemy import select
 
 from app.models import Payment
 from drill.processes import wait_until
 from tests.e2e.shop import Facts, Purchase, Shop
+
+T = TypeVar("T")
 
 SUCCESS = "5678"
 """The digits of a phone that has no row of its own: its owner pays."""
@@ -53,7 +57,7 @@ class Story:
 def tell_story(shop: Shop) -> Story:
     listed = shop.simulate("GET", "/outcomes")["outcomes"]
     story = Story(shop, {one["digits"] or SUCCESS: one for one in listed})
-    order = list(_spread(SILENT, [one for one in story.outcomes if one not in SILENT]))
+    order = list(spread(SILENT, [one for one in story.outcomes if one not in SILENT]))
     shop.seller()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         bought = pool.map(lambda digits: shop.prepare(digits, name=digits), order)
@@ -135,17 +139,11 @@ def _wait_until_nobody_asks(story: Story, but: frozenset[str]) -> None:
     wait_until(is_quiet, "every open payment was confirmed, let go or handed over")
 
 
-def _spread(few: Sequence[str], many: Sequence[str]) -> Iterator[str]:
-    """The many, with one of the few after every eighth."""
+def spread(few: Sequence[T], many: Sequence[T], *, every: int = 8) -> Iterator[T]:
+    """The many, with one of the few after every so many of them."""
     rest = iter(few)
     for number, one in enumerate(many, 1):
         yield one
-        if number % 8 == 0:
-            yield from _next_of(rest)
+        if number % every == 0:
+            yield from islice(rest, 1)
     yield from rest
-
-
-def _next_of(rest: Iterator[str]) -> Iterator[str]:
-    one = next(rest, None)
-    if one is not None:
-        yield one

@@ -192,6 +192,7 @@ def test_refused_settings_are_told_besides(work, database, merchant, sale):
     assert tasks(database) == ["refund_failed", "mpesa_configuration"]
 
 
+@pytest.mark.fault("F28")
 def test_f28_a_refund_whose_answer_is_lost_is_unknown_and_never_sent_again(
     work, database, clock, merchant, sale
 ):
@@ -210,6 +211,7 @@ def test_f28_a_refund_whose_answer_is_lost_is_unknown_and_never_sent_again(
     assert is_sound(database, clock())
 
 
+@pytest.mark.fault("F28")
 def test_f28_the_payment_shows_that_it_went(work, database, clock, merchant, sale):
     refund_id = wish(database, sale)
     merchant.errors["reverse"] = MpesaUncertain("read timeout")
@@ -230,6 +232,7 @@ def test_f28_the_payment_shows_that_it_went(work, database, clock, merchant, sal
     assert is_sound(database, clock())
 
 
+@pytest.mark.fault("F28")
 def test_f28_a_payout_is_found_by_our_own_id(work, database, clock, merchant, sale):
     refund_id = wish(database, sale, amount_cents=50_000)
     merchant.errors["pay_out"] = MpesaUncertain("502")

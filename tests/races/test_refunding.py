@@ -92,6 +92,7 @@ def booked_refunds(database) -> int:
     return how_many(database, LedgerEvent, LedgerEvent.kind == LedgerEventKind.REFUND)
 
 
+@pytest.mark.fault("F27")
 @pytest.mark.parametrize(
     "bodies",
     [[WHY] * 8, [{**WHY, "amount": 900}] * 8, [WHY, {**WHY, "amount": 1}, WHY] * 2],

@@ -8,6 +8,7 @@ from app.models import (
     Account,
     InboxMessage,
     LedgerEvent,
+    Notification,
     Order,
     PaymentClaim,
     Product,
@@ -17,6 +18,7 @@ from app.models import (
 )
 from app.policies import Role
 from app.services.change_tasks import TaskChange, change_task
+from app.services.claims import LOOKED_FOR
 from app.services.end_order import cancel_order, expire_order
 from app.services.exceptions import (
     Action,
@@ -346,8 +348,13 @@ def test_a_claim_to_anothers_money_gets_none(session, admin):
     order = order_of(session, task)
     claim = claim_of(session, task)
     assert (claim.state, order.status) == ("refused", "pending")
-    assert told(session, order.user_id) == ["claim_refused"]
-    assert WHY not in claim.message
+    mine = select(Notification.title, Notification.body).where(
+        Notification.user_id == order.user_id
+    )
+    assert [tuple(row) for row in session.execute(mine)] == [
+        (f"We did not find your payment for order {order.number}", LOOKED_FOR)
+    ]
+    assert claim.message == LOOKED_FOR
     assert is_decided(session, task, admin, "not_paid")
 
 

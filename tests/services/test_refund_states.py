@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from app.errors import AppError
+from app.errors import AppError, Conflict
 from app.models import (
     Account,
+    Decision,
     MpesaReceipt,
     MpesaRequest,
     Notification,
@@ -22,6 +23,8 @@ from app.services.ledger import balances_of
 from app.services.receipts import ReceiptFacts, find_receipt
 from app.services.receive_money import receive_money
 from app.services.refunds import (
+    BookedFacts,
+    BookedState,
     apply_refund_result,
     approve_refund,
     begin_sending,
@@ -29,10 +32,21 @@ from app.services.refunds import (
     record_not_gone,
     record_sent,
     reject_refund,
+    resolve_unknown,
 )
 from app.services.refunds.move_refund import ALLOWED_MOVES, Step, hold_refund, move_refund
 from app.utils.callback_secret import CallbackSecret
-from tests.core import after, books, buy, counts, is_clean, moves, snapshot, thrown_away
+from tests.core import (
+    after,
+    books,
+    buy,
+    counts,
+    is_clean,
+    moves,
+    refused,
+    snapshot,
+    thrown_away,
+)
 from tests.factories import NOW, actor_of
 from tests.refunding import (
     PAID,
@@ -333,6 +347,57 @@ def test_a_success_about_other_money_moves_nothing_and_is_a_persons(session, sal
     assert (refund.next_check_at, sale.payment.status) == (None, "succeeded")
     assert "unknown_refund" in open_tasks(session)
     assert is_clean(session, LATER)
+
+
+def contradicted(session, sale) -> Refund:
+    """It was reported as done, and M-Pesa's books do not have its receipt."""
+    refund = bring_to(session, sale, "succeeded")
+    facts = BookedFacts(
+        BookedState.MISSING, "There is no such receipt.", "2032", LATER, refund.refund_receipt
+    )
+    assert resolve_unknown(session, refund.id, facts, LATER) == "contradicted"
+    assert open_tasks(session) == ["unknown_refund"]
+    return refund
+
+
+@pytest.mark.parametrize(
+    ("receipt", "action"), [("UKM0000R07", "given_again"), ("ukm0000r01", "found")]
+)
+def test_a_success_that_was_forged_is_made_good_by_hand(session, sale, receipt, action):
+    """The books have the money as gone, and now it really is; or it was there after all."""
+    refund = contradicted(session, sale)
+    before = books(session, sale.order)
+    record_by_hand(session, actor_of(sale.other_admin), refund.id, receipt, LATER)
+
+    assert (refund.state, refund.refund_receipt) == ("succeeded", receipt.upper())
+    assert books(session, sale.order) == before
+    decision = session.scalars(select(Decision)).one()
+    assert (decision.action, decision.actor_id) == (action, sale.other_admin.id)
+    assert open_tasks(session) == []
+    assert is_clean(session, LATER)
+    with refused(session, Conflict, "refund_not_recordable"):
+        record_by_hand(session, actor_of(sale.admin), refund.id, "UKM0000R08", LATER)
+
+
+def test_a_forged_success_is_not_made_good_by_another_refunds_receipt(session, sale):
+    other = make_sale(session)
+    refund_whole(session, other, "UKM0000R07")
+    refund = contradicted(session, sale)
+    with refused(session, Conflict, "refund_does_not_fit"):
+        record_by_hand(session, actor_of(sale.admin), refund.id, "UKM0000R07", LATER)
+
+
+def test_another_part_that_goes_back_leaves_the_doubt_about_the_first(session, sale):
+    first = ask_refund(session, sale.admin, sale.payment, amount_cents=50_000)
+    send(session, first)
+    hear(session, first, went("UKM0000R01"), LATER)
+    facts = BookedFacts(BookedState.MISSING, "None such.", "2032", LATER, "UKM0000R01")
+    assert resolve_unknown(session, first.id, facts, LATER) == "contradicted"
+    second = ask_refund(session, sale.admin, sale.payment, amount_cents=20_000)
+    send(session, second)
+    assert hear(session, second, went("UKM0000R02"), LATER) == "refunded"
+
+    assert open_tasks(session) == ["unknown_refund"]
 
 
 def test_a_failure_is_told_with_what_to_do(session, sale):

@@ -13,7 +13,7 @@ from app.services.move_order import fulfil_order
 from app.services.receipts import ReceiptFacts, find_receipt
 from app.services.receive_money import receive_money
 from app.services.records import Matter, file_task
-from app.services.refunds import record_by_hand
+from app.services.refunds import RefundRequest, plan_refund, record_by_hand
 from app.services.unmatched_money import attach_money, dismiss_money
 from tests.core import after, ask_to_pay, buy, is_clean, pay, refused, snapshot
 from tests.factories import NOW, actor_of, make_user
@@ -270,6 +270,29 @@ def test_the_limit_counts_all_that_goes_back_of_one_payment(session, sale):
 
     second = ask_refund(session, sale.admin, sale.payment, rules=rules, amount_cents=100)
     assert second.state == "awaiting_approval"
+
+
+def test_a_plan_says_what_a_refund_would_be_and_leaves_nothing_behind(session, sale):
+    before = snapshot(session)
+    admin = actor_of(sale.admin)
+    whole = plan_refund(session, admin, sale.payment.id, RefundRequest(""), RULES)
+    part = plan_refund(session, admin, sale.payment.id, RefundRequest("", 50_000), RULES)
+
+    assert (whole.kind, whole.amount_cents, whole.needs_approval) == ("reversal", PAID, False)
+    assert (part.kind, part.amount_cents) == ("payout", 50_000)
+    assert snapshot(session) == before
+
+
+def test_who_saw_no_refund_is_refused_once_there_was_one(session, sale):
+    """Two admins look at one payment; the second has not seen what the first asked for."""
+    first = ask_refund(session, sale.admin, sale.payment, amount_cents=50_000, seen_refunds=0)
+    send(session, first)
+    hear(session, first, went())
+
+    with refused(session, Conflict, code="refunds_changed"):
+        ask_refund(session, sale.other_admin, sale.payment, seen_refunds=0)
+    second = ask_refund(session, sale.other_admin, sale.payment, seen_refunds=1)
+    assert second.amount_cents == PAID - 50_000
 
 
 def test_money_without_an_order_goes_back_whole(session, sale):

@@ -72,7 +72,6 @@ _SPEAKING = [
     "services/create_product.py",
     "services/due_payments.py",
     "services/end_order.py",
-    "services/exceptions/claims.py",
     "services/exceptions/known_receipts.py",
     "services/exceptions/messages.py",
     "services/exceptions/payments.py",

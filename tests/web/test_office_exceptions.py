@@ -262,12 +262,35 @@ def test_a_form_that_is_wrong_is_shown_again_open_with_what_was_written(database
 def test_money_that_is_owed_is_sent_back_before_it_can_be_closed(database, admin):
     task = made(database, late)
     shown = admin.get(f"/office/exceptions/{task.id}")
-    assert "Send it back" in words(shown)
-    assert f"/office/payments/{task.payment_id}" in shown.text
+    assert "Send KSh 1,500 back" in words(shown)
+    way = f"/office/payments/{task.payment_id}?refund=1500"
+    assert f'href="{way}#refund"' in shown.text
+    form = admin.get(way).text
+    assert re.search(r'<input id="f-amount"[^>]* value="1500"', form)
+    for odd in ("1e3", "-5", "%3Cb%3E", ""):
+        plain = admin.get(f"/office/payments/{task.payment_id}?refund={odd}")
+        assert re.search(r'<input id="f-amount"[^>]* value=""', plain.text), odd
     before = database_snapshot(database)
     refused = admin.post(f"/office/exceptions/{task.id}/dismiss", {"reason": WHY})
     assert (refused.status_code, "The shop still owes this money" in words(refused)) == (409, True)
     assert database_snapshot(database) == before
+
+
+def test_money_without_an_order_leads_to_the_form_that_sends_it_back(database, admin):
+    task = made(database, unmatched)
+    shown = admin.get(f"/office/exceptions/{task.id}").text
+    assert 'href="/office/receipts/UKC0000001/refund"' in shown
+    assert admin.get("/office/receipts/UKC0000001/refund").status_code == 200
+
+
+def test_a_second_receipt_needs_its_amount(database, admin):
+    task = made(database, two_receipts)
+    shown = words(admin.get(f"/office/exceptions/{task.id}"))
+    assert "Amount, in shillings As the statement shows it." in shown
+    assert "Leave it empty" not in shown
+    form = {"mpesa_receipt": "UKSECOND01", "reason": WHY}
+    answer = admin.post(f"/office/exceptions/{task.id}/paid", form)
+    assert (answer.status_code, 'id="e-paid-amount"' in answer.text) == (400, True)
 
 
 def test_a_loss_is_told_before_it_is_written_down(database, admin):

@@ -58,7 +58,7 @@ def refuse_claim(session: Session, claim: PaymentClaim, message: str, now: datet
     notify(
         session,
         claim.user_id,
-        "payment_claim_refused",
+        "claim_refused",
         title=f"We did not find your payment for order {number}",
         body=message,
         now=now,

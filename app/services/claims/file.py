@@ -19,11 +19,10 @@ from app.models import (
 )
 from app.policies import Actor, may_pay_for
 from app.services.claims.end import Doubt, file_claim_task, hand_claim_over
-from app.services.claims.register import judge_by_register, use_where_all_fits
+from app.services.claims.register import find_told, judge_by_register, use_where_all_fits
 from app.services.claims.said import ASKING, COUNTED, NAMED_BY_ANOTHER
 from app.services.insert_once import insert_once
 from app.services.move_order import lock_visible_order
-from app.services.receipts import find_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def claim_payment(session: Session, actor: Actor, ask: ClaimRequest, now: dateti
     order = lock_visible_order(session, actor, ask.order_id)
     if not may_pay_for(actor, order):
         raise Forbidden("Only its buyer says that an order is paid.")
-    row = find_receipt(session, ask.receipt)
+    row = find_told(session, ask.receipt)
     _refuse_counted(session, row, order)
     known = _find(session, order, ask.receipt, PaymentClaim.state.in_(UNDECIDED_CLAIMS))
     if known is not None:

@@ -18,10 +18,9 @@ from app.models import (
     TaskStatus,
 )
 from app.services.claims.end import Doubt, hand_claim_over, lock_claim, refuse_claim, task_key
-from app.services.claims.register import judge_by_register
+from app.services.claims.register import find_told, judge_by_register
 from app.services.claims.said import LOOKED_FOR
 from app.services.mpesa_requests import NewRequest, record_request
-from app.services.receipts import find_receipt
 from app.utils.callback_secret import CallbackSecret
 
 GIVE_UP_AFTER = timedelta(days=1)
@@ -56,7 +55,7 @@ def look_at_claim(
     order, claim = lock_claim(session, claim_id)
     if claim.state not in UNDECIDED_CLAIMS:
         return None
-    row = find_receipt(session, claim.receipt)
+    row = find_told(session, claim.receipt)
     if row is not None and (claim.state == ClaimState.OPEN or row.state != ReceiptState.UNMATCHED):
         judge_by_register(session, order, claim, row, now)
     elif claim.state == ClaimState.WITH_A_PERSON:
@@ -96,6 +95,7 @@ def _receipt_has_news() -> ColumnElement[bool]:
     """Another road has told of the money, or a person has found out whose it is."""
     return exists().where(
         MpesaReceipt.receipt == PaymentClaim.receipt,
+        MpesaReceipt.state != ReceiptState.WRITTEN_OFF,
         (PaymentClaim.state == ClaimState.OPEN) | (MpesaReceipt.state != ReceiptState.UNMATCHED),
     )
 

@@ -20,12 +20,18 @@ from app.services.claims.said import COUNTED, LOOKED_FOR
 from app.services.find_account import Clue, suggest_orders
 from app.services.known_phones import is_the_buyers
 from app.services.read_orders import due_shillings, money_of
-from app.services.receipts import ReceiptFacts
+from app.services.receipts import ReceiptFacts, find_receipt
 from app.services.refund_shares import is_going_back
 from app.services.unmatched_money import attach_money, facts_of
 from app.utils.money import CENTS_PER_SHILLING, whole_shillings
 
 _TELLING = (Clue.NUMBER, Clue.AMOUNT_AND_PHONE)
+
+
+def find_told(session: Session, receipt: str) -> MpesaReceipt | None:
+    """The receipt, locked, if a road has told of it; what a person wrote off is as if untold."""
+    row = find_receipt(session, receipt)
+    return None if row is None or row.state == ReceiptState.WRITTEN_OFF else row
 
 
 def judge_by_register(
@@ -71,9 +77,10 @@ def find_doubt_of_payer(
     session: Session, order: Order, facts: ReceiptFacts, now: datetime
 ) -> Doubt | None:
     """Why this money may be somebody else's, or another order's; None where nothing says so."""
-    if not is_the_buyers(session, order, facts.payer_phone):
+    if not is_the_buyers(session, order, facts):
         return Doubt(
-            description="The payer's phone is not known to be the buyer's and nobody else's."
+            description="The payer's phone was not known as the buyer's (and nobody else's)"
+            " when the money moved."
         )
     if find_awaiting_orders(session, facts) - {order.id}:
         return Doubt(

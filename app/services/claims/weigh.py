@@ -11,9 +11,14 @@ from sqlalchemy.orm import Session
 
 from app.models import UNDECIDED_CLAIMS, MoneySource, Order, PaymentClaim, ReceiptState
 from app.services.claims.end import Doubt, accept_claim, hand_claim_over, refuse_claim
-from app.services.claims.register import find_doubt_of_payer, is_counted_for, judge_by_register
+from app.services.claims.register import (
+    find_doubt_of_payer,
+    find_told,
+    is_counted_for,
+    judge_by_register,
+)
 from app.services.claims.said import NOT_COMPLETED, NOT_FOUND, NOT_OURS, SENT_BACK
-from app.services.receipts import ReceiptFacts, find_receipt
+from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
 
 
@@ -50,7 +55,7 @@ def weigh_status(
     if claim.state not in UNDECIDED_CLAIMS:
         return claim.state
     order = session.get_one(Order, claim.order_id)
-    row = find_receipt(session, claim.receipt)
+    row = find_told(session, claim.receipt)
     if row is not None and row.state != ReceiptState.UNMATCHED:
         judge_by_register(session, order, claim, row, now)
     elif said.is_reversed:
@@ -73,7 +78,7 @@ def weigh_absence(session: Session, claim: PaymentClaim, now: datetime) -> str:
 
     Where another road has told of the receipt meanwhile, the register decides instead.
     """
-    if claim.state in UNDECIDED_CLAIMS and find_receipt(session, claim.receipt) is None:
+    if claim.state in UNDECIDED_CLAIMS and find_told(session, claim.receipt) is None:
         refuse_claim(session, claim, NOT_FOUND, now)
     return claim.state
 
@@ -109,7 +114,7 @@ def _count(
     )
     doubt = find_doubt_of_payer(session, order, facts, now)
     receive_money(session, facts, now, order_id=order.id if doubt is None else None)
-    row = find_receipt(session, claim.receipt)
+    row = find_told(session, claim.receipt)
     if row is None:
         raise RuntimeError(f"Receipt {claim.receipt} was counted and is not there.")
     if row.state == ReceiptState.UNMATCHED or row.amount_cents != facts.amount_cents:

@@ -105,54 +105,83 @@ class ExceptionFile:
         return self.history.messages if self.history else ()
 
 
+@dataclass(frozen=True, slots=True)
+class _About:
+    """The rows that a matter is about."""
+
+    view: OrderView | None
+    history: PaymentHistory | None
+    receipt: str | None
+    row: MpesaReceipt | None
+
+    @property
+    def order(self) -> Order | None:
+        return self.view.order if self.view else None
+
+    @property
+    def payment(self) -> Payment | None:
+        return self.history.payment if self.history else None
+
+
 def read_exception(session: Session, actor: Actor, task_id: int, now: datetime) -> ExceptionFile:
     """Raises Forbidden for anybody but an admin, NotFound for what is no matter of money."""
     find_exception(session, actor, task_id)
     queued = find_queued(session, task_id)
     task = queued.task
-    history = read_payment_history(session, task.payment_id) if task.payment_id else None
-    view = find_order(session, actor, queued.order_id) if queued.order_id is not None else None
-    payment = history.payment if history else None
-    situation = read_situation(session, task, view.order if view else None, payment)
+    about = _read_about(session, actor, queued)
+    situation = read_situation(session, task, about.order, about.payment)
     actions = allowed_actions(situation)
-    number = task.receipt or (payment.mpesa_receipt if payment else None)
-    row = session.get(MpesaReceipt, number) if number is not None else None
-    if view is None and row is not None and row.payment_id is not None:
-        history = read_payment_history(session, row.payment_id)  # what it has become
-        view = find_order(session, actor, history.order.id)
-    may_attach = Action.ATTACH in actions and row is not None
-    may_be_paid = Action.PAID in actions and view is not None and payment is not None
+    offers = Action.REFUND in actions
+    shown = about if about.view else _what_it_became(session, actor, about)
     return ExceptionFile(
         queued=queued,
         situation=situation,
         actions=actions,
-        order=view,
-        payments=_payments(session, view),
-        history=history,
-        receipt=row,
-        suggestions=_suggest(session, row, now) if row and may_attach else (),
+        order=shown.view,
+        payments=_payments(session, shown.order),
+        history=shown.history,
+        receipt=about.row,
+        suggestions=_suggest(session, about.row, now) if Action.ATTACH in actions else (),
         claim=find_claim(session, task),
         message=_message(session, task),
-        refunds=_refunds(session, task, number, view.order.id if view else None),
-        lines=_lines(session, number),
-        offers=offer_refunds(session, task, view, row) if Action.REFUND in actions else (),
+        refunds=_refunds(session, task, about.receipt, shown.order),
+        lines=_lines(session, about.receipt),
+        offers=offer_refunds(session, task, about.view, about.row) if offers else (),
         decisions=_decisions(session, task),
-        if_paid=foresee(session, view.order, payment.amount_cents)
-        if may_be_paid and view and payment
-        else None,
-        if_not_there=_missing(session, view, payment) if Action.NOT_THERE in actions else None,
+        if_paid=_foresee_paid(session, about) if Action.PAID in actions else None,
+        if_not_there=_foresee_missing(session, about) if Action.NOT_THERE in actions else None,
     )
 
 
-def _payments(session: Session, view: OrderView | None) -> Sequence[PaymentView]:
-    if view is None:
+def _read_about(session: Session, actor: Actor, queued: Queued) -> _About:
+    task = queued.task
+    history = read_payment_history(session, task.payment_id) if task.payment_id else None
+    view = find_order(session, actor, queued.order_id) if queued.order_id is not None else None
+    receipt = task.receipt or (history.payment.mpesa_receipt if history else None)
+    row = session.get(MpesaReceipt, receipt) if receipt is not None else None
+    return _About(view, history, receipt, row)
+
+
+def _what_it_became(session: Session, actor: Actor, about: _About) -> _About:
+    """Money that had no order, and has one by now."""
+    if about.row is None or about.row.payment_id is None:
+        return about
+    history = read_payment_history(session, about.row.payment_id)
+    view = find_order(session, actor, history.order.id)
+    return _About(view, history, about.receipt, about.row)
+
+
+def _payments(session: Session, order: Order | None) -> Sequence[PaymentView]:
+    if order is None:
         return ()
-    mine = select(Payment).where(Payment.order_id == view.order.id)
+    mine = select(Payment).where(Payment.order_id == order.id)
     return views_of(session, session.scalars(mine.order_by(Payment.id)).all())
 
 
-def _suggest(session: Session, row: MpesaReceipt, now: datetime) -> list[Suggested]:
-    suggested = []
+def _suggest(session: Session, row: MpesaReceipt | None, now: datetime) -> list[Suggested]:
+    suggested: list[Suggested] = []
+    if row is None:
+        return suggested
     for one in suggest_orders(session, row.bill_reference, row.amount_cents, row.payer_phone, now):
         order = session.get_one(Order, one.order_id)
         foresight = foresee(session, order, row.amount_cents)
@@ -166,11 +195,11 @@ def _message(session: Session, task: Task) -> InboxMessage | None:
 
 
 def _refunds(
-    session: Session, task: Task, receipt: str | None, order_id: int | None
+    session: Session, task: Task, receipt: str | None, order: Order | None
 ) -> Sequence[Refund]:
     mine = or_(Refund.id == task.refund_id, Refund.receipt == receipt)
-    if order_id is not None:
-        mine = or_(mine, Refund.order_id == order_id)
+    if order is not None:
+        mine = or_(mine, Refund.order_id == order.id)
     return session.scalars(select(Refund).where(mine).order_by(Refund.id)).all()
 
 
@@ -191,9 +220,15 @@ def _decisions(session: Session, task: Task) -> list[Made]:
     return [Made(decision, name or "") for decision, name in rows]
 
 
-def _missing(session: Session, view: OrderView | None, payment: Payment | None) -> Missing | None:
-    if view is None or payment is None:
+def _foresee_paid(session: Session, about: _About) -> Foresight | None:
+    if about.order is None or about.payment is None:
         return None
-    order = view.order
+    return foresee(session, about.order, about.payment.amount_cents)
+
+
+def _foresee_missing(session: Session, about: _About) -> Missing | None:
+    if about.order is None or about.payment is None:
+        return None
+    order = about.order
     status, balances = OrderStatus(order.status), balances_of(session, order.id)
-    return split_missing(status, order.total_cents, balances, payment.amount_cents)
+    return split_missing(status, order.total_cents, balances, about.payment.amount_cents)

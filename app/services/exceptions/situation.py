@@ -8,6 +8,7 @@ from app.models import (
     LIVE_STATES,
     ClaimState,
     InboxMessage,
+    LineKind,
     MoneySource,
     MpesaReceipt,
     Order,
@@ -94,8 +95,11 @@ def _is_proved(session: Session, kind: TaskKind, payment: Payment) -> bool:
     """
     if payment.mpesa_receipt is None:
         return False
-    listed = func.coalesce(func.sum(StatementLine.amount_cents), 0)
-    on_statement = session.scalar(select(listed).where(lines_of(payment.mpesa_receipt))) or 0
+    listed = select(func.coalesce(func.sum(StatementLine.amount_cents), 0)).where(
+        lines_of(payment.mpesa_receipt),
+        StatementLine.kind.in_((LineKind.PAYMENT, LineKind.REVERSAL)),
+    )
+    on_statement = session.scalar(listed) or 0
     reversed_by_them = exists().where(
         Refund.receipt == payment.mpesa_receipt,
         Refund.kind == RefundKind.REVERSAL,

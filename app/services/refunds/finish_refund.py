@@ -21,8 +21,6 @@ from app.services.refunds.move_refund import HeldRefund, Step, move_refund, reco
 from app.services.refunds.values import RefundNews
 from app.utils.money import cents_to_wire
 
-_REFUND_TASKS = (TaskKind.REFUND_FAILED, TaskKind.UNKNOWN_REFUND)
-
 
 def find_obstacle(session: Session, held: HeldRefund, receipt: str | None) -> str | None:
     """Why the books cannot take this refund as done, in a sentence; None if they can.
@@ -83,9 +81,10 @@ def succeed(
         finished_at=now,
     )
     give_money_back(session, refund, held.order, payment, now)
-    mine = (Task.receipt == refund.receipt) & Task.kind.in_(_REFUND_TASKS)
+    doubts = (Task.refund_id == refund.id) & (Task.kind == TaskKind.UNKNOWN_REFUND)
+    failures = (Task.receipt == refund.receipt) & (Task.kind == TaskKind.REFUND_FAILED)
     reason = f"Refund {refund.id} went back."
-    solve_tasks(session, mine, "refunded", reason, now, actor_id=step.actor_id)
+    solve_tasks(session, doubts | failures, "refunded", reason, now, actor_id=step.actor_id)
 
 
 def fail(session: Session, refund: Refund, news: RefundNews, now: datetime) -> None:

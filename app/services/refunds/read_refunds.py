@@ -28,6 +28,7 @@ from app.models import (
 from app.policies import Actor
 from app.services.pages import Page, PageRequest, SortKey, paginate
 from app.services.refunds.move_refund import require_refunder
+from app.services.refunds.record_by_hand import is_contradicted
 
 _asker = aliased(User)
 _approver = aliased(User)
@@ -103,6 +104,7 @@ class RefundFile:
     messages: Sequence[InboxMessage]
     entries: Sequence[LedgerEntry]
     tasks: Sequence[Task]
+    is_contradicted: bool
 
     @property
     def refund(self) -> Refund:
@@ -180,6 +182,7 @@ def find_refund_file(session: Session, actor: Actor, refund_id: int) -> RefundFi
         messages=session.scalars(messages.order_by(InboxMessage.id)).all(),
         entries=session.scalars(entries.order_by(LedgerEntry.id)).all(),
         tasks=session.scalars(tasks.order_by(Task.id)).all(),
+        is_contradicted=is_contradicted(session, refund),
     )
 
 

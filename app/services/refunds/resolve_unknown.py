@@ -124,8 +124,9 @@ def _report_disputed(session: Session, refund: Refund, facts: BookedFacts, now: 
             title=f"M-Pesa's books do not show refund {refund.id} as it was reported",
             description=f"Its result named receipt {refund.refund_receipt} for"
             f" KES {cents_to_wire(refund.amount_cents)}, but asked about that M-Pesa answers:"
-            f" {facts.sentence} Look it up on the statement: if it is not there, the result was"
-            " forged, and the customer still waits for the money.",
+            f" {facts.sentence} Look it up on the statement. If it is not there, the result was"
+            " forged and the customer still waits: give the money back in M-Pesa's portal, and note"
+            " its receipt at the refund.",
             dedupe_key=f"disputed_refund:{refund.id}",
         ),
         now,

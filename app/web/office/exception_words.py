@@ -1,6 +1,6 @@
 """What only a person can decide about money, in plain words."""
 
-from app.models import ReceiptState, RefundState, TaskKind
+from app.models import ReceiptState, TaskKind
 from app.services.exceptions import Action
 from app.services.find_account import Clue
 from app.web.language import mark
@@ -92,6 +92,10 @@ DECISION_WORDS: dict[str, str] = {
     "dismissed": mark("Dismissed"),
     "settled": mark("Settled"),
     "refunded": mark("Paid back"),
+    "approved": mark("Approved"),
+    "rejected": mark("Called off"),
+    "not_gone": mark("It did not go back"),
+    "given_again": mark("Given back by hand"),
     "reclaimed": mark("Used after all"),
     "corrected": mark("Nothing is owed any more"),
     "processed": mark("Processed"),
@@ -117,16 +121,6 @@ RECEIPT_WORDS: dict[str, Word] = {
     ReceiptState.REFUNDED: Word(mark("Paid back")),
     ReceiptState.DISMISSED: Word(mark("Dismissed")),
     ReceiptState.WRITTEN_OFF: Word(mark("Was not there"), "bad"),
-}
-
-REFUND_STATE_WORDS: dict[str, Word] = {
-    RefundState.AWAITING_APPROVAL: Word(mark("Waits for approval"), "wait"),
-    RefundState.CREATED: Word(mark("Being sent"), "wait"),
-    RefundState.PENDING: Word(mark("Under way"), "wait"),
-    RefundState.SUCCEEDED: Word(mark("Paid back"), "good"),
-    RefundState.FAILED: Word(mark("Failed"), "bad"),
-    RefundState.UNKNOWN: Word(mark("No answer"), "wait"),
-    RefundState.REJECTED: Word(mark("Rejected"), "bad"),
 }
 
 EFFECT_DONE: dict[str, str] = {

@@ -25,6 +25,7 @@ from app.services.exceptions import (
 )
 from app.services.pages import Page
 from app.services.shop_tasks import list_staff
+from app.utils.money import cents_to_wire
 from app.utils.payer import mask_payer_name, mask_payer_phone
 from app.web.formats import local_day
 from app.web.language import choose_language, gettext, mark
@@ -35,7 +36,6 @@ from app.web.office.exception_words import (
     DECISION_WORDS,
     EXCEPTION_WORDS,
     RECEIPT_WORDS,
-    REFUND_STATE_WORDS,
 )
 from app.web.office.lists import look_up
 from app.web.office.raw import readable
@@ -46,6 +46,7 @@ from app.web.office.words import (
     ORDER_WORDS,
     PAYMENT_WORDS,
     PRIORITY_WORDS,
+    REFUND_WORDS,
     ROLE_WORDS,
     SOURCE_WORDS,
     TASK_KIND_WORDS,
@@ -76,7 +77,7 @@ WORDS: dict[str, Any] = {
     "payment_words": PAYMENT_WORDS,
     "priority_words": PRIORITY_WORDS,
     "receipt_words": RECEIPT_WORDS,
-    "refund_words": REFUND_STATE_WORDS,
+    "refund_words": REFUND_WORDS,
     "source_words": SOURCE_WORDS,
     "task_words": TASK_WORDS,
 }
@@ -165,6 +166,7 @@ def exception_page(task_id: int, form: Form | None = None, at: str = "") -> Resp
         at=at,
         staff=staff_choices(task.assignee_id, file.queued.assignee_name or ""),
         age_of=age_of,
+        in_shillings=cents_to_wire,
         readable=readable,
         **WORDS,
     )

@@ -1,10 +1,11 @@
 """Payments, for admins: found by whatever a customer can name, and read with all their evidence."""
 
+import re
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import marshmallow as ma
-from flask import Response
+from flask import Response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.context import current_config
@@ -58,6 +59,7 @@ _WORDS: dict[str, Any] = {
     "to_be_done": TO_BE_DONE,
 }
 MOMENT = timedelta(microseconds=1)
+_AMOUNT = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,2})?")
 
 
 class PaymentQuestion(NamedTuple):
@@ -99,8 +101,12 @@ def _find(question: PaymentQuestion) -> Page[ListedPayment]:
 @office.get("/office/payments/<id:payment_id>")
 @role_page(Role.ADMIN)
 def payment(payment_id: int) -> AnyResponse:
-    """One payment: what was asked, what was answered, what the books say, what went back."""
-    return payment_page(payment_id, Form())
+    """One payment: what was asked, what was answered, what the books say, what went back.
+
+    ``?refund=200`` opens the form that gives so many shillings back.
+    """
+    amount = request.args.get("refund", "")
+    return payment_page(payment_id, Form({"amount": amount} if _AMOUNT.fullmatch(amount) else {}))
 
 
 def payment_page(payment_id: int, form: Form) -> Response:
