@@ -13,7 +13,7 @@ from app.controllers.converters import IdConverter
 from app.controllers.rate_counters import build_limits
 from app.db import EXTENSION, reserved_connections
 from app.error_handlers import init_error_handlers
-from app.jobs.build import build_work
+from app.jobs.build import build_work, pool_limit
 from app.jobs.work import Work
 from app.ports import Ports
 from app.schemas.base import Money, Timestamp
@@ -72,9 +72,9 @@ def _count(app: Flask, work: Work, gate: Gate) -> None:
     app.extensions[METER] = meter = Meter()
     init_metrics(app, meter)
     gate.watcher = meter
-    meter.watch_pool("main", work.database.engine)
+    meter.watch_pool("main", work.database.engine, pool_limit(work.config))
     if work.database.reserve is not None:
-        meter.watch_pool("reserve", work.database.reserve)
+        meter.watch_pool("reserve", work.database.reserve, INTAKE_PLACES)
 
 
 def _put_doorkeeper(app: Flask, config: Config) -> Gate:

@@ -12,10 +12,11 @@ from flask import Response, current_app, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Config
-from app.context import METER, current_config, now
+from app.context import METER, current_config, current_work, now
 from app.controllers.blueprint import Blueprint
 from app.db import Database, current_database
 from app.errors import NotFound
+from app.ports import Doorbell
 from app.schemas.problem import ProblemSchema
 from app.security import public
 from app.services.figures.operations import Operations, Pile, read_operations
@@ -39,7 +40,7 @@ def show_metrics() -> Response:
     meter = current_app.extensions.get(METER)
     if meter is None or not _is_let_in(current_config()):
         raise NotFound("There is nothing at this address.")
-    body = meter.expose(_Gathered(current_database(), now()))
+    body = meter.expose(_Gathered(current_database(), current_work().ports.doorbell, now()))
     return Response(body, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -71,29 +72,39 @@ class _Gathered:
     """The state of the work, read at most every few seconds however often it is asked for."""
 
     _lock = threading.Lock()
-    _kept: dict[Database, tuple[float, Operations]] = {}  # noqa: RUF012 - one for the process
+    _kept: dict[Database, tuple[float, Gauges]] = {}  # noqa: RUF012 - one for the process
 
-    def __init__(self, database: Database, moment: datetime) -> None:
+    def __init__(self, database: Database, doorbell: Doorbell, moment: datetime) -> None:
         self._database = database
+        self._doorbell = doorbell
         self._moment = moment
 
     def gauges(self) -> Gauges:
         try:
-            return {**_UP, **gauges_of(self._read())}
+            return {**_UP, **self._read()}
         except SQLAlchemyError as error:
             log.warning("metrics_without_database", error=str(error)[:200])
             return _DOWN
 
-    def _read(self) -> Operations:
+    def _read(self) -> Gauges:
         with self._lock:
             kept = self._kept.get(self._database)
             if kept is None or time.monotonic() >= kept[0]:
                 with self._database.reading() as session:
-                    found = read_operations(session, self._moment)
+                    state = read_operations(session, self._moment)
+                found = {**gauges_of(state), **_queue(self._doorbell.waiting())}
                 kept = (time.monotonic() + CACHE_SECONDS, found)
                 self._kept.clear()
                 self._kept[self._database] = kept
             return kept[1]
+
+
+def _queue(waiting: int | None) -> Gauges:
+    """Nothing where the queue does not answer: a count of none would say that all is well."""
+    if waiting is None:
+        return {}
+    what = "Messages to the worker that it has not yet taken from the queue."
+    return {"sokoni_queue_waiting": (what, "", {"": float(waiting)})}
 
 
 _IS_UP = ("Whether the database answered.", "")
@@ -103,18 +114,9 @@ _DOWN: Gauges = {"sokoni_database_up": (*_IS_UP, {"": 0.0})}
 
 def gauges_of(found: Operations) -> Gauges:
     """By name: what it is, its label, its values."""
-    attempts = found.attempts
     return {
-        "sokoni_attempts_open": (
-            "Payments without an end: created, pending, or unknown to us.",
-            "status",
-            {status: float(pile.count) for status, pile in attempts.items()},
-        ),
-        "sokoni_attempts_oldest_seconds": (
-            "How long the first of them has been open.",
-            "status",
-            {status: pile.oldest_seconds for status, pile in attempts.items()},
-        ),
+        **_piles("sokoni_attempts", "Payments without an end", found.attempts),
+        **_piles("sokoni_refunds", "Refunds without an end", found.refunds),
         "sokoni_payments_last_hour": (
             "Payments begun within the hour, by what has become of them.",
             "status",
@@ -137,6 +139,21 @@ def gauges_of(found: Operations) -> Gauges:
             "How long ago the worker of a host last looked for work.",
             "host",
             found.swept_seconds_ago,
+        ),
+    }
+
+
+def _piles(name: str, what: str, piles: Mapping[str, Pile]) -> Gauges:
+    return {
+        f"{name}_open": (
+            f"{what}, by status.",
+            "status",
+            {status: float(pile.count) for status, pile in piles.items()},
+        ),
+        f"{name}_oldest_seconds": (
+            f"{what}: how long the first has been open, by status.",
+            "status",
+            {status: pile.oldest_seconds for status, pile in piles.items()},
         ),
     }
 

@@ -50,7 +50,12 @@ def build_database(config: Config, *, reserve: int = 0) -> Database:
 
 def connections_of(config: Config) -> int:
     """How many connections to PostgreSQL one process may have open at its busiest."""
-    return _pool_size(config) + OVERFLOW + INTAKE_PLACES
+    return pool_limit(config) + INTAKE_PLACES
+
+
+def pool_limit(config: Config) -> int:
+    """How many of those serve whatever comes; the others are for reports of payments alone."""
+    return _pool_size(config) + OVERFLOW
 
 
 def _pool_size(config: Config) -> int:

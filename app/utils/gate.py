@@ -61,6 +61,10 @@ class Watcher(Protocol):
 
     def left(self) -> None: ...
 
+    def lines_up(self) -> None: ...
+
+    def leaves_line(self) -> None: ...
+
     def sent_away(self, rank: Rank) -> None: ...
 
 
@@ -70,6 +74,10 @@ class NoWatcher:
     def entered(self) -> None: ...
 
     def left(self) -> None: ...
+
+    def lines_up(self) -> None: ...
+
+    def leaves_line(self) -> None: ...
 
     def sent_away(self, rank: Rank) -> None: ...
 
@@ -124,6 +132,13 @@ class Gate:
                 return False
             turn = _Turn()
             line.append(turn)
+        self.watcher.lines_up()
+        try:
+            return self._is_called_in_time(turn, line)
+        finally:
+            self.watcher.leaves_line()
+
+    def _is_called_in_time(self, turn: _Turn, line: deque[_Turn]) -> bool:
         if turn.bell.acquire(timeout=self.longest_wait_seconds):
             return True
         with self._lock:

@@ -53,6 +53,12 @@ class Meter:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.waiting = Gauge(
+            "sokoni_http_waiting",
+            "Requests that wait for others to be done.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         self.away = Counter(
             "sokoni_http_sent_away",
             "Requests that were answered 503 before anything was done for them.",
@@ -82,6 +88,13 @@ class Meter:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.most_connections = Gauge(
+            "sokoni_database_connections_limit",
+            "Connections to the database that may be in use, by pool.",
+            ["pool"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         on_store_failure(self.store_failures.inc)
         for rank in (Rank.READER, Rank.WRITER):
             self.away.labels(rank.value)  # a count that is not there yet cannot be seen to rise
@@ -92,10 +105,17 @@ class Meter:
     def left(self) -> None:
         self.in_flight.dec()
 
+    def lines_up(self) -> None:
+        self.waiting.inc()
+
+    def leaves_line(self) -> None:
+        self.waiting.dec()
+
     def sent_away(self, rank: Rank) -> None:
         self.away.labels(rank.value).inc()
 
-    def watch_pool(self, name: str, engine: Engine) -> None:
+    def watch_pool(self, name: str, engine: Engine, limit: int) -> None:
+        self.most_connections.labels(name).set(limit)
         gauge = self.connections.labels(name)
         event.listen(engine, "checkout", lambda *_: gauge.inc())
         event.listen(engine, "checkin", lambda *_: gauge.dec())

@@ -7,7 +7,9 @@ import pytest
 from app.context import GATE
 from app.controllers.metrics_controller import _Gathered
 from app.db import EXTENSION, Database
+from app.jobs.build import pool_limit
 from app.utils.gate import Rank
+from app.utils.places import INTAKE_PLACES
 from tests.controllers.callers import caller, is_refused
 from tests.factories import make_product
 
@@ -159,7 +161,9 @@ def test_the_state_of_the_work_is_shown_and_read_at_most_every_few_seconds(count
     first = figures(client)
     assert first["sokoni_database_up"] == 1
     assert first['sokoni_attempts_open{status="unknown"}'] == 0
+    assert first['sokoni_refunds_open{status="awaiting_approval"}'] == 0
     assert first["sokoni_inbox_unread"] == 0
+    assert first["sokoni_queue_waiting"] == 0
     asked = []
     watched = counting.extensions[EXTENSION]
     reading = watched.reading
@@ -169,6 +173,17 @@ def test_the_state_of_the_work_is_shown_and_read_at_most_every_few_seconds(count
     finally:
         del watched.reading
     assert asked == []
+
+
+def test_rings_that_no_worker_has_heard_are_shown_where_the_queue_answers(counting, ports):
+    client = counting.test_client()
+    ports.doorbell.ring("look", 1)
+    assert figures(client)["sokoni_queue_waiting"] == 1
+    _Gathered._kept.clear()
+    ports.doorbell.is_down = True
+    found = figures(client)
+    assert "sokoni_queue_waiting" not in found
+    assert found["sokoni_inbox_unread"] == 0
 
 
 def test_without_the_database_the_rest_is_still_shown(counting, database):
@@ -196,6 +211,9 @@ def test_connections_in_use_are_counted_by_pool(config, database, database_url, 
         found = figures(client)
     assert found[f'{name}{{pool="reserve"}}'] == 1
     assert found[f'{name}{{pool="main"}}'] == 1
+    limit = "sokoni_database_connections_limit"
+    assert found[f'{limit}{{pool="main"}}'] == pool_limit(config)
+    assert found[f'{limit}{{pool="reserve"}}'] == INTAKE_PLACES
     later = figures(client)
     assert later[f'{name}{{pool="reserve"}}'] == 0
     assert later[f'{name}{{pool="main"}}'] == 0

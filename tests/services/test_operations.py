@@ -6,6 +6,7 @@ from sqlalchemy import event, update
 from app.models import (
     InboxMessage,
     Payment,
+    Refund,
     TaskKind,
     WorkerHeartbeat,
 )
@@ -14,7 +15,7 @@ from app.services.heartbeats import note_sweep
 from app.services.inbox import ReceivedMessage, finish_message, keep_message
 from app.services.records import Matter, file_task
 from tests.core import after, ask_to_pay, buy, make_buyer, pay
-from tests.factories import NOW, make_product
+from tests.factories import NOW, make_product, make_user
 
 NONE = Pile(0, 0.0)
 
@@ -31,6 +32,12 @@ def attempt(session, boots, moment=NOW) -> Payment:
 def test_an_empty_shop_has_nothing_that_waits(session):
     found = read_operations(session, NOW)
     assert found.attempts == {"created": NONE, "pending": NONE, "unknown": NONE}
+    assert found.refunds == {
+        "awaiting_approval": NONE,
+        "created": NONE,
+        "pending": NONE,
+        "unknown": NONE,
+    }
     assert (found.inbox, found.money_tasks, found.webhooks) == (NONE, NONE, NONE)
     assert (found.payments_last_hour, found.settle_seconds, found.swept_seconds_ago) == ({}, (), {})
 
@@ -86,7 +93,29 @@ def test_the_last_sweep_of_each_host_is_known(session):
     assert found.swept_seconds_ago == {"first": 20.0, "second": 10.0}
 
 
-def test_it_takes_seven_queries(session, database):
+def test_refunds_without_an_end_are_counted_by_their_state(session):
+    seller = make_user(session)
+    for number, state in enumerate(["unknown", "unknown", "pending", "succeeded", "rejected"]):
+        session.add(
+            Refund(
+                kind="by_hand",
+                state=state,
+                receipt=f"SBL{number}1XYZ12",
+                amount_cents=100,
+                reason="Broken",
+                requested_by=seller.id,
+                created_at=after(seconds=number),
+                updated_at=NOW,
+            )
+        )
+    session.flush()
+    found = read_operations(session, after(minutes=1)).refunds
+    assert found["unknown"] == Pile(2, 60.0)
+    assert found["pending"] == Pile(1, 58.0)
+    assert found["awaiting_approval"] == found["created"] == NONE
+
+
+def test_it_takes_eight_queries(session, database):
     asked = []
 
     def note(_connection, _cursor, statement, *_rest) -> None:
@@ -97,5 +126,5 @@ def test_it_takes_seven_queries(session, database):
         read_operations(session, NOW)
     finally:
         event.remove(database.engine, "before_cursor_execute", note)
-    assert len(asked) == 7, asked
+    assert len(asked) == 8, asked
     assert all(InboxMessage.__tablename__ not in one or "WHERE" in one for one in asked)

@@ -30,6 +30,35 @@ def test_as_many_as_there_are_places_enter_and_with_no_queue_nobody_waits():
     assert gate.enter(Rank.READER) is True
 
 
+class Line:
+    """Watches how many wait."""
+
+    def __init__(self) -> None:
+        self.most = self.length = 0
+
+    def lines_up(self) -> None:
+        self.length += 1
+        self.most = max(self.most, self.length)
+
+    def leaves_line(self) -> None:
+        self.length -= 1
+
+
+def test_who_waits_is_told_of_until_called_or_tired_of_it(pool):
+    gate = Gate(1, 4, PATIENT_SECONDS)
+    gate.watcher = line = Line()
+    gate.enter(Rank.WRITER)
+    assert line.most == 0
+    called = pool.submit(gate.enter, Rank.WRITER)
+    wait_until(lambda: line.length == 1, "one waits")
+    gate.leave()
+    assert called.result() is True
+    assert line.length == 0
+    gate.longest_wait_seconds = 0.01
+    assert gate.enter(Rank.READER) is False
+    assert (line.most, line.length) == (1, 0)
+
+
 def test_readers_are_sent_away_while_writers_may_still_wait(pool):
     gate = Gate(1, 4, PATIENT_SECONDS)
     assert gate.enter(Rank.WRITER)

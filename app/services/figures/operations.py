@@ -1,6 +1,6 @@
 """What an operator wants to be woken by: money that waits, mail unread, workers gone quiet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,12 +8,14 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.models import (
+    LIVE_REFUNDS,
     LIVE_STATES,
     MONEY_TASKS,
     InboxMessage,
     LedgerEvent,
     LedgerEventKind,
     Payment,
+    Refund,
     Task,
     TaskStatus,
     WebhookDelivery,
@@ -39,6 +41,8 @@ class Operations:
 
     attempts: Mapping[str, Pile]
     """Payments without an end, by status: prompts that are out, and those nobody knows of."""
+    refunds: Mapping[str, Pile]
+    """Refunds without an end, by state."""
     payments_last_hour: Mapping[str, int]
     """Payments begun within the hour, by what has become of them."""
     settle_seconds: tuple[float, ...]
@@ -54,7 +58,8 @@ class Operations:
 def read_operations(session: Session, now: datetime) -> Operations:
     """A handful of queries, each over an index of what is open or recent."""
     return Operations(
-        attempts=_attempts(session, now),
+        attempts=_open_ones(session, now, Payment.status, Payment.created_at, LIVE_STATES),
+        refunds=_open_ones(session, now, Refund.state, Refund.created_at, LIVE_REFUNDS),
         payments_last_hour=_recent_payments(session, now),
         settle_seconds=_settle_seconds(session, now),
         inbox=_pile(session, InboxMessage.received_at, now, InboxMessage.processed_at.is_(None)),
@@ -90,14 +95,18 @@ def _pile(
     return Pile(count, _age(first, now))
 
 
-def _attempts(session: Session, now: datetime) -> Mapping[str, Pile]:
+def _open_ones(
+    session: Session,
+    now: datetime,
+    state: InstrumentedAttribute[str],
+    since: InstrumentedAttribute[datetime],
+    live: Sequence[str],
+) -> Mapping[str, Pile]:
     rows = session.execute(
-        select(Payment.status, func.count(), func.min(Payment.created_at))
-        .where(Payment.status.in_(LIVE_STATES))
-        .group_by(Payment.status)
+        select(state, func.count(), func.min(since)).where(state.in_(live)).group_by(state)
     )
-    open_ones = {status: Pile(count, _age(first, now)) for status, count, first in rows}
-    return {status: open_ones.get(status, Pile()) for status in LIVE_STATES}
+    open_ones = {one: Pile(count, _age(first, now)) for one, count, first in rows}
+    return {one: open_ones.get(one, Pile()) for one in live}
 
 
 def _recent_payments(session: Session, now: datetime) -> Mapping[str, int]:
