@@ -1,6 +1,6 @@
 # make help lists what there is. A bare machine needs Python 3.11 or newer and make, no more.
 .POSIX:
-.PHONY: help run test drill check format lock clean dev screenshots
+.PHONY: help run test drill check format lock clean dev screenshots overload
 
 PYTHON = python3
 UV_VERSION = 0.13.9
@@ -14,6 +14,7 @@ help:
 	@echo 'make drill    the real shop against a failing M-Pesa, and the books compared (DRILL_ARGS="--payments 500")'
 	@echo 'make check    formatting, lint, types, import rules, then every test with coverage'
 	@echo 'make reliability   run the tests of every named fault and write docs/reliability.md'
+	@echo 'make overload     twice and four times the load that the shop can carry, and what becomes of it'
 	@echo 'make screenshots   take the pictures of docs/screenshots anew (needs Chromium)'
 	@echo 'make format   format the code and mend what the linter can mend'
 	@echo 'make lock     pin the requirements anew'
@@ -37,6 +38,9 @@ check: $(V)/.dev-installed $(V)/.browser-found
 
 reliability: $(V)/.dev-installed
 	@exec $(BIN)/python -m tests.faults --write
+
+overload: $(V)/.dev-installed
+	@exec $(BIN)/python -m bench.overload $(BENCH_ARGS)
 
 screenshots: $(V)/.dev-installed $(V)/.browser-found
 	@exec $(BIN)/python -m tests.browser.screenshots

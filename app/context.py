@@ -10,6 +10,8 @@ from app.db import current_database
 from app.jobs.work import Work
 
 WORK = "sokoni_work"
+GATE = "sokoni_gate"
+METER = "sokoni_meter"
 
 
 def current_work() -> Work:
