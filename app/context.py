@@ -12,6 +12,8 @@ from app.services.kept_catalogue import KeptCatalogue
 
 WORK = "sokoni_work"
 CATALOGUE = "sokoni_catalogue"
+GATE = "sokoni_gate"
+METER = "sokoni_meter"
 
 
 def current_work() -> Work:

@@ -18,6 +18,7 @@ from app.models import Base
 from app.ports import Ports
 from app.services.kept_catalogue import KeptCatalogue
 from app.utils.limiter import _EXTENSION as LIMITS
+from app.utils.places import INTAKE_PLACES
 from tests.factories import CHEAP_HASH
 from tests.fakes import (
     FakeClock,
@@ -123,7 +124,7 @@ def database_url(database_kind, request, tmp_path_factory) -> str:
 @pytest.fixture
 def database(database_url, database_kind, engines):
     if database_kind not in engines:
-        engines[database_kind] = Database(database_url, pool_size=40)
+        engines[database_kind] = Database(database_url, pool_size=40, reserve=INTAKE_PLACES)
     database = engines[database_kind]
     if not database.is_sqlite:
         with database.engine.begin() as connection:
@@ -185,6 +186,7 @@ def config(database_url, tmp_path) -> Config:
             "PASSWORD_HASH_METHOD": CHEAP_HASH,
             "RATE_LIMITS_ENABLED": "false",
             "PUBLIC_URL": "https://shop.example",
+            "WEB_THREADS": "100",  # whoever races another is not sent away
         }
     )
     return replace(config, trusted_hosts=("localhost",))
