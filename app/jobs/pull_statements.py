@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.config import MpesaEnv
+from app.jobs.register_c2b import c2b_addresses
 from app.jobs.take_lines import Reading, take_lines
 from app.jobs.turns import take_turn
 from app.jobs.work import Work
@@ -89,9 +90,7 @@ def register_for_list(work: Work, msisdn: str) -> None:
     It wants an address of ours as well. Should it post payments there, they are notices like those
     of the menu. Raises GatewayError.
     """
-    config = work.config
-    address = f"{config.public_url}/api/pay/c2b/confirm/{config.mpesa_c2b_secret}"
-    work.ports.merchant.register_pull(msisdn, address)
+    work.ports.merchant.register_pull(msisdn, c2b_addresses(work.config).confirmation_url)
 
 
 def pull_statements(
