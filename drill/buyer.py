@@ -27,7 +27,7 @@ _HURRIED_PATIENCE_SECONDS = 10.0
 _LOOKS = (0.4, 0.8, 1.5, 2.5, 4.0)
 """Pauses between two looks at a transaction; after the last the buyer looks no more."""
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 2.0
 """Between two tries where the shop names no pause itself."""
 
 _MOST_TRIES = 8

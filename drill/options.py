@@ -56,8 +56,10 @@ class Options:
 
     web_workers: int = 2
     workers: int = 2
-    connections: int = 12
-    buyers: int = 120
+    connections: int = 20
+    buyers: int = 240
+    """Each kill leaves some of them waiting a minute for a dead process's lease."""
+
     clock_factor: float = 20.0
     patience_seconds: float = 300.0
     hurry: bool = False

@@ -1,5 +1,6 @@
 """How far a drill is: one line that changes on a terminal, plain lines elsewhere."""
 
+import re
 import sys
 import time
 
@@ -22,7 +23,7 @@ class Progress:
             bar = "█" * filled + "░" * (_WIDTH - filled)
             print(f"\r{self._name:<10} {bar} {share:4.0%}  {what:<40}", end="", file=sys.stderr)  # noqa: T201 - a command line prints
             sys.stderr.flush()
-        elif what != self._what or time.monotonic() - self._said_at > _LINE_SECONDS:
+        elif _stage_of(what) != _stage_of(self._what) or time.monotonic() - self._said_at > _LINE_SECONDS:
             print(f"{self._name}: {what}, {share:.0%}", file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
             self._said_at = time.monotonic()
         self._what = what
@@ -30,3 +31,8 @@ class Progress:
     def clear(self) -> None:
         if self._is_terminal:
             print("\r" + " " * 100 + "\r", end="", file=sys.stderr, flush=True)  # noqa: T201 - a command line prints
+
+
+def _stage_of(what: str) -> str:
+    """Without its numbers, which change all the time."""
+    return re.sub(r"[\d,]+", "", what)

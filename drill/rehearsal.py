@@ -85,7 +85,7 @@ class Rehearsal:
             stage.safaricom,
             stage.safaricom.fates(in_a_hurry=options.hurry),
         )
-        self._fate = fate = Fate(stage, self._plan_disturbances(), lambda: crowd.begun)
+        self._fate = fate = Fate(stage, self._plan_disturbances(), lambda: crowd.told)
         began = time.time()
         fate.start()
         crowd.run(self._tell_stories(world), lambda: self._look(crowd))
@@ -125,8 +125,8 @@ class Rehearsal:
             yield partial(_tell, story, world, number)
 
     def _look(self, crowd: Crowd) -> None:
-        told = max(0, crowd.begun - crowd.under_way)
-        self._say(f"{told:,} of {len(self._plan):,} stories told", told / len(self._plan))
+        told, all_of_them = crowd.told, len(self._plan)
+        self._say(f"{told:,} of {all_of_them:,} stories told", told / all_of_them)
 
     # --- reporting ---
 

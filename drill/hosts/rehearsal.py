@@ -21,7 +21,8 @@ from drill.settling import Say
 from drill.stories import STORIES, Story
 from drill.wrongs import Row
 
-IDLE = "worker hosts that never swept"
+_IDLE = "idle worker hosts"
+_FIRST_CUSTOMERS = 3
 
 
 class HostsRehearsal(Rehearsal):
@@ -42,10 +43,10 @@ class HostsRehearsal(Rehearsal):
         return self.callers
 
     def _plan_disturbances(self) -> list[Appointment]:
-        """One after the other, from when the first customers are there."""
+        """One after the other, from when the first customers have gone."""
         rounds = self.options.rounds or 1
         return [
-            Appointment(self.options.buyers, number, one)
+            Appointment(_FIRST_CUSTOMERS, number, one)
             for number in range(rounds)
             for one in self.troubles.all()
         ]
@@ -62,13 +63,14 @@ class HostsRehearsal(Rehearsal):
     def _look(self, crowd: Crowd) -> None:
         done = self._fate.done.total() + len(self._fate.failed)
         planned = len(self._plan_disturbances())
-        self._say(f"{crowd.begun:,} customers, {self._fate.now or 'no trouble'}", done / planned)
+        now = self._fate.now or "no trouble"
+        self._say(f"{crowd.told:,} stories told, {now}", done / planned)
 
     def _check_drill(
         self, notes: Notes, crowd: Crowd, fate: Fate, unread: str | None
     ) -> list[Check]:
         found = self.troubles.findings
-        rows = {**{name: found[name] for name in PROOFS}, IDLE: self._find_idle()}
+        rows = {**{name: found[name] for name in PROOFS}, _IDLE: self._find_idle()}
         return [
             *super()._check_drill(notes, crowd, fate, unread),
             *(Check(name, len(wrong), wrong) for name, wrong in rows.items()),

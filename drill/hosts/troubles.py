@@ -26,11 +26,10 @@ from drill.stage import Stage
 from drill.wrongs import Row
 
 _OK, _CREATED, _WRONG, _TOO_MANY, _AWAY = 200, 201, 401, 429, 503
-_DOWN_SECONDS = 2.0
 _PLENTY = 1000
 
-LIMITS, LOCKS = "limits not held over all hosts", "rows held by a host that is gone"
-RESTARTS, ANSWERS = "processes that had to be restarted", "answers other than 200 and 503"
+LIMITS, LOCKS = "limits not held by all hosts", "rows that a lost host held"
+RESTARTS, ANSWERS = "processes that started anew", "answers beside 200 and 503"
 PROOFS = (LIMITS, LOCKS, RESTARTS, ANSWERS)
 
 

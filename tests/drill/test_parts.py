@@ -156,7 +156,7 @@ class TestCrowd:
         crowd.run(iter([lambda number=number: tell(number) for number in range(20)]), lambda: None)
         assert sorted(ended) == list(range(20))
         assert max(at_once) <= 3
-        assert (crowd.begun, crowd.broken) == (20, [])
+        assert (crowd.begun, crowd.told, crowd.broken) == (20, 20, [])
 
     def test_a_story_may_begin_another_which_is_told_to_its_end_too(self):
         ended = []
@@ -173,6 +173,7 @@ class TestCrowd:
 
         crowd.run(iter([tell]), lambda: None)
         assert sorted(ended) == ["first", "other"]
+        assert (crowd.begun, crowd.told, crowd.under_way) == (1, 1, 0)
 
     def test_a_story_that_breaks_is_kept_and_ends_no_other(self):
         ended = []
