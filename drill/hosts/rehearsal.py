@@ -34,6 +34,7 @@ class HostsRehearsal(Rehearsal):
             {host.name: host.address for host in self.town.web_hosts}, WEB_PORT
         )
         self.troubles = Troubles(self.town, self.callers)
+        self._is_short = options.is_short
         super().__init__(options, folder, say)
 
     def _make_stage(self, _folder: Path) -> Town:
@@ -48,7 +49,7 @@ class HostsRehearsal(Rehearsal):
         return [
             Appointment(_FIRST_CUSTOMERS, number, one)
             for number in range(rounds)
-            for one in self.troubles.all()
+            for one in self.troubles.plan(is_short=self._is_short)
         ]
 
     def _tell_stories(self, world: World) -> Iterator[Callable[[], Steps[None]]]:

@@ -3,7 +3,8 @@
 import os
 import pwd
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from drill.hosts.network import OUR_ADDRESS, Host, build_network
 from drill.office import Office
 from drill.options import Options
 from drill.postgres import Postgres
-from drill.processes import Program
+from drill.processes import Program, wait_until
 from drill.safaricom import Safaricom
 from drill.stage import SIMULATOR_ENVIRONMENT, Stage, find_url, serves, works
 from drill.supervisor import Post
@@ -96,9 +97,22 @@ class Town(Stage):
         post.kill()
         host.kill_all()
 
-    def bring_back(self, host: Host) -> None:
-        host.mend()
-        self.posts[host.name].is_held = False
+    def switch_on(self, host: Host) -> None:
+        """Return when its program has been started, whether or not it finds a network."""
+        post = self.posts[host.name]
+        starts = post.starts
+        post.is_held = False
+        wait_until(lambda: post.starts > starts, f"{host.name} is switched on")
+
+    @contextmanager
+    def held(self, host: Host) -> Iterator[Post]:
+        """Within it, what dies there stays dead."""
+        post = self.posts[host.name]
+        post.is_held = True
+        try:
+            yield post
+        finally:
+            post.is_held = False
 
     def is_ready(self, host: Host) -> bool:
         return self.posts[host.name].is_ready

@@ -3,7 +3,7 @@
 import itertools
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from random import Random
@@ -13,24 +13,21 @@ import redis
 from sqlalchemy import func, select
 
 from app.cli.children import python
-from app.models import InboxMessage, LedgerEvent, Order, Product
-from drill.caller import Answer, NoAnswer
+from app.models import InboxMessage, LedgerEvent, Order
 from drill.disturbances import Disturbance
 from drill.hosts.callers import ManyHosts
 from drill.hosts.holder import HOLDS, LET_GO
 from drill.hosts.network import Host
-from drill.hosts.town import TRIES, Town
-from drill.market import PASSWORD
+from drill.hosts.town import Town
+from drill.hosts.visitor import Visitor
 from drill.processes import ROOT, Program, children_of, wait_until
 from drill.stage import Stage
 from drill.wrongs import Row
 
-_OK, _CREATED, _WRONG, _TOO_MANY, _AWAY = 200, 201, 401, 429, 503
-_PLENTY = 1000
-
 LIMITS, LOCKS = "limits not held by all hosts", "rows that a lost host held"
-RESTARTS, ANSWERS = "processes that started anew", "answers beside 200 and 503"
+RESTARTS, ANSWERS = "processes that started anew", "hosts without 503 and when"
 PROOFS = (LIMITS, LOCKS, RESTARTS, ANSWERS)
+_OK = 200
 
 
 class Troubles:
@@ -39,88 +36,69 @@ class Troubles:
     def __init__(self, town: Town, callers: ManyHosts) -> None:
         self.findings: dict[str, list[Row]] = defaultdict(list)
         self._town = town
-        self._callers = callers.callers
+        self._visitor = Visitor(callers)
         self._numbers = itertools.count(1)
 
-    def all(self) -> list[Disturbance]:
+    def plan(self, *, is_short: bool) -> list[Disturbance]:
         """In the order in which they come."""
-        told: tuple[tuple[str, Callable[[Random], None]], ...] = (
+        told: list[tuple[str, Callable[[Random], None]]] = [
             ("limits tried at both web hosts", self._try_limits),
             ("web and worker host cut off", self._cut_off),
             ("web and worker host killed", self._kill),
             ("Redis cut off, then killed", self._lose_redis),
             ("PostgreSQL stopped and started", self._restart_database),
-        )
+        ]
+        if not is_short:
+            told.append(("PostgreSQL cut off", self._cut_off_database))
         return [Disturbance(name, _of_any_stage(happen)) for name, happen in told]
 
-    # --- limits ---
-
     def _try_limits(self, _dice: Random) -> None:
-        if not self._is_limited_everywhere():
+        if not self._visitor.is_limited_everywhere():
             self._find(LIMITS, "Redis is up", "what was spent at one host is not at the other")
-
-    def _is_limited_everywhere(self) -> bool:
-        """Whether the tries that one host counts are not to be had again at the other."""
-        first, other = self._callers
-        account = self._new_account()
-        spent = [self._guess(first, account) for _ in range(TRIES)]
-        return spent == [_WRONG] * TRIES and self._guess(other, account) == _TOO_MANY
-
-    def _is_limited_somewhere(self) -> bool:
-        """While nobody knows what another counts: each host lets through its own and no more."""
-        account = self._new_account()
-        return all(
-            [self._guess(name, account) for _ in range(TRIES + 1)] == [_WRONG] * TRIES + [_TOO_MANY]
-            for name in self._callers
-        )
-
-    def _guess(self, name: str, account: str) -> int:
-        wrong = {"username": account, "password": "Wrong horse 12"}
-        return self._ask(name, "POST", "/api/login", wrong).status
-
-    def _new_account(self) -> str:
-        return f"guessed{next(self._numbers)}"
 
     # --- hosts ---
 
-    def _cut_off(self, _dice: Random) -> None:
-        """In the middle of a transaction that holds an order's row; both recover by themselves."""
-        town = self._town
-        web, work = town.web_hosts[0], town.work_hosts[0]
-        with self._nothing_restarted():
-            token, order_id = self._order()
+    def _cut_off(self, dice: Random) -> None:
+        """In the middle of a transaction that holds an order's row; all recover by themselves."""
+        town, visitor = self._town, self._visitor
+        web, other = dice.sample(town.web_hosts, k=2)
+        gone = (web, dice.choice(town.work_hosts))
+        with self._nothing_started_anew():
+            token, order_id = visitor.order(web.name, town.database)
             holder = self._hold_row(web, order_id)
             try:
-                web.cut()
-                work.cut()
+                for host in gone:
+                    host.cut()
                 holder.signal(signal.SIGUSR1)
-                answer = self._cancel(town.web_hosts[1], token, order_id)
+                answer = visitor.cancel(other.name, token, order_id)
                 if answer.status != _OK:
-                    self._find(LOCKS, f"order {order_id}", f"cancelled elsewhere: {answer}")
+                    self._find(LOCKS, f"order {order_id}", f"cannot be cancelled: {answer}")
                 self._wait_for_trade()
                 wait_until(lambda: not holder.is_alive(), "the host that is cut off notices it")
                 if LET_GO not in holder.log():
                     self._find(LOCKS, f"order {order_id}", holder.tail())
             finally:
-                web.mend()
-                work.mend()
+                for host in gone:
+                    host.mend()
                 holder.clear_away()
-            self._wait_for_answers()
+            self._wait_until_served()
 
-    def _kill(self, _dice: Random) -> None:
-        """Without power; the others go on, and they come back to a shop that went on."""
+    def _kill(self, dice: Random) -> None:
+        """Without power, and then with power before there is a network again."""
         town = self._town
-        gone = (town.web_hosts[1], town.work_hosts[1])
+        gone = (dice.choice(town.web_hosts), dice.choice(town.work_hosts))
         for host in gone:
             town.put_out(host)
         try:
             self._wait_for_trade()
+            for host in gone:
+                town.switch_on(host)
         finally:
             for host in gone:
-                town.bring_back(host)
+                host.mend()
         for host in gone:
             wait_until(partial(town.is_ready, host), f"{host.name} is back")
-        self._wait_for_answers()
+        self._wait_until_served()
 
     def _hold_row(self, host: Host, order_id: int) -> Program:
         town = self._town
@@ -134,24 +112,21 @@ class Troubles:
     # --- what all hosts share ---
 
     def _lose_redis(self, _dice: Random) -> None:
-        """Unreachable at first, then refused; limits are counted apart, and together again."""
-        town = self._town
-        post = town.posts[town.redis_host.name]
-        with self._nothing_restarted():
-            town.redis_host.cut()
-            post.is_held = True
-            try:
-                self._wait_for_trade()
-                post.kill()
-                town.redis_host.mend()
-                if not self._is_limited_somewhere():
+        """It swallows what it is sent, and then refuses; limits are counted apart meanwhile."""
+        host = self._town.redis_host
+        with self._nothing_started_anew():
+            with self._town.held(host) as post:
+                host.cut()
+                try:
+                    self._wait_for_trade()
+                    post.kill()
+                finally:
+                    host.mend()
+                if not self._visitor.is_limited_apart():
                     self._find(LIMITS, "Redis is gone", "a host lets through more than its own")
                 self._wait_for_trade()
-            finally:
-                town.redis_host.mend()
-                post.is_held = False
             wait_until(lambda: post.is_ready, "Redis is back")
-            wait_until(self._is_limited_everywhere, "limits are counted together again")
+            wait_until(self._visitor.is_limited_everywhere, "limits are counted together again")
             wait_until(self._is_queue_read, "the workers wait at their queue again")
 
     def _is_queue_read(self) -> bool:
@@ -162,37 +137,41 @@ class Troubles:
         return bool(found["blocked_clients"])
 
     def _restart_database(self, _dice: Random) -> None:
-        """Each web host says 503 and when to come again, and serves again by itself."""
-        post = self._town.posts[self._town.database_host.name]
-        with self._nothing_restarted():
-            post.is_held = True
-            try:
+        with self._nothing_started_anew():
+            with self._town.held(self._town.database_host) as post:
                 post.kill(signal.SIGINT)
                 wait_until(lambda: not post.program.is_alive(), "PostgreSQL has stopped")
-                for name in self._callers:
-                    self._check_refused(name)
-            finally:
-                post.is_held = False
+                for host in self._visitor.hosts:
+                    if not self._visitor.is_put_off(host):
+                        self._find(ANSWERS, host, str(self._visitor.look(host)))
             wait_until(lambda: post.is_ready, "PostgreSQL is back")
-            self._wait_for_answers()
+            self._wait_until_served()
 
-    def _check_refused(self, name: str) -> None:
-        answer = self._ask(name, "GET", "/api/items")
-        if answer.status != _AWAY or answer.retry_after_seconds is None:
-            self._find(ANSWERS, name, f"while PostgreSQL is away: {answer}")
+    def _cut_off_database(self, _dice: Random) -> None:
+        """It swallows what it is sent: whoever waits for it is told so in the end."""
+        host = self._town.database_host
+        with self._nothing_started_anew():
+            host.cut()
+            try:
+                for web in self._visitor.hosts:
+                    wait_until(partial(self._visitor.is_put_off, web), f"{web} puts people off")
+            finally:
+                host.mend()
+            self._wait_until_served()
 
     # --- what all of them need ---
 
     def _wait_for_trade(self) -> None:
         """Until orders have been placed, reports of payments received and payments booked."""
-        tables = (
-            (Order, InboxMessage, LedgerEvent) if self._town.has_front else (Order, LedgerEvent)
-        )
-        count = select(*(select(func.count()).select_from(one).scalar_subquery() for one in tables))
+        tables: Sequence[type[Order | InboxMessage | LedgerEvent]] = (Order, LedgerEvent)
+        if self._town.has_front:
+            tables = (*tables, InboxMessage)
+        counts = (select(func.count()).select_from(one).scalar_subquery() for one in tables)
+        count_all = select(*counts)
 
-        def read() -> tuple[int, ...]:
+        def read() -> list[int]:
             with self._town.database.reading() as session:
-                return tuple(session.execute(count).one())
+                return list(session.execute(count_all).one())
 
         before = read()
         wait_until(
@@ -200,23 +179,13 @@ class Troubles:
             "the shop goes on selling",
         )
 
-    def _wait_for_answers(self) -> None:
-        """Until every web host serves what is in the database; meanwhile it may say 503."""
-
-        def is_well(name: str) -> bool:
-            try:
-                answer = self._callers[name].call("GET", "/api/items")
-            except NoAnswer:
-                return False
-            if answer.status not in {_OK, _AWAY}:
-                self._find(ANSWERS, name, str(answer))
-            return answer.status == _OK
-
-        for name in self._callers:
-            wait_until(partial(is_well, name), f"{name} serves again")
+    def _wait_until_served(self) -> None:
+        """By every web host, from the database."""
+        for host in self._visitor.hosts:
+            wait_until(partial(self._visitor.is_served, host), f"{host} serves again")
 
     @contextmanager
-    def _nothing_restarted(self) -> Iterator[None]:
+    def _nothing_started_anew(self) -> Iterator[None]:
         before = self._processes()
         yield
         for name, pids in self._processes().items():
@@ -224,46 +193,9 @@ class Troubles:
                 self._find(RESTARTS, name, f"was {before[name]}, is {pids}")
 
     def _processes(self) -> dict[str, list[int]]:
-        town = self._town
-        posts = {host.name: town.posts[host.name] for host in town.web_hosts + town.work_hosts}
-        return {
-            name: [post.program.pid, *sorted(children_of(post.program.pid))]
-            for name, post in posts.items()
-        }
-
-    def _order(self) -> tuple[str, int]:
-        """Somebody's order, and the token of that somebody."""
-        name = f"holder{next(self._numbers)}"
-        web = self._town.web_hosts[0].name
-        new = {"username": name, "email": f"{name}@shop.example", "password": PASSWORD}
-        self._insist(web, "/api/register", new, _CREATED)
-        token = self._insist(web, "/api/login", {"username": name, "password": PASSWORD}, _OK)[
-            "access_token"
-        ]
-        with self._town.database.reading() as session:
-            found = select(Product.id).where(Product.on_hand > _PLENTY).limit(1)
-            product_id = session.scalars(found).one()
-        wish = {"products": [{"product_id": product_id, "quantity": 1}]}
-        return token, self._insist(web, "/api/orders", wish, _CREATED, token)["id"]
-
-    def _cancel(self, host: Host, token: str, order_id: int) -> Answer:
-        return self._ask(host.name, "POST", f"/api/orders/{order_id}/cancel", {}, token)
-
-    def _insist(
-        self, name: str, path: str, body: object, status: int, token: str | None = None
-    ) -> dict[str, Any]:
-        answer = self._ask(name, "POST", path, body, token)
-        if answer.status != status:
-            raise RuntimeError(f"{path} at {name}: {answer}")
-        return answer.document
-
-    def _ask(
-        self, name: str, method: str, path: str, body: object = None, token: str | None = None
-    ) -> Answer:
-        """By a new connection where the kept one has died meanwhile. Raises NoAnswer."""
-        caller = self._callers[name]
-        caller.hang_up()
-        return caller.call(method, path, body, token=token)
+        hosts = self._town.web_hosts + self._town.work_hosts
+        mains = {host.name: self._town.posts[host.name].program.pid for host in hosts}
+        return {name: [pid, *sorted(children_of(pid))] for name, pid in mains.items()}
 
     def _find(self, check: str, subject: str, detail: str) -> None:
         self.findings[check].append(Row(subject, detail))
