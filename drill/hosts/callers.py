@@ -14,12 +14,12 @@ _REST_SECONDS = 4.0
 class ManyHosts(Caller):
     """By turns; a host that did not answer is left alone for a while."""
 
-    def __init__(self, addresses: Mapping[str, str], port: int) -> None:
-        """``addresses`` by the names of the hosts."""
-        super().__init__(port)
+    def __init__(self, places: Mapping[str, tuple[str, int]]) -> None:
+        """``places`` are address and port by the names of the hosts."""
+        super().__init__(0)
         self.callers = {
             name: Caller(port, address, patience_seconds=_PATIENCE_SECONDS)
-            for name, address in addresses.items()
+            for name, (address, port) in places.items()
         }
         self._turns = itertools.cycle(list(self.callers))
         self._rest_until = dict.fromkeys(self.callers, 0.0)

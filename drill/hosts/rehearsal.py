@@ -31,7 +31,7 @@ class HostsRehearsal(Rehearsal):
     def __init__(self, options: HostsOptions, folder: Path, say: Say) -> None:
         self.town = Town(options, folder)
         self.callers = ManyHosts(
-            {host.name: host.address for host in self.town.web_hosts}, WEB_PORT
+            {host.name: (host.address, WEB_PORT) for host in self.town.web_hosts}
         )
         self.troubles = Troubles(self.town, self.callers)
         self._is_short = options.is_short

@@ -30,6 +30,9 @@ WEB_PORT, REDIS_PORT, _SIMULATOR_PORT = 5000, 6379, 5001
 TRIES = 5
 """Wrong passwords for one account, from one address, in an hour."""
 
+_QUEUE_SECONDS = "2"
+"""Whoever waits longer at a host asks the other."""
+
 _NO_LIMIT = "1000000 per minute"
 _LIMITS = {
     "RATE_LIMITS_ENABLED": "true",
@@ -197,6 +200,7 @@ class Town(Stage):
             **super()._settings(),
             **_LIMITS,
             "PORT": str(WEB_PORT),
+            "WEB_QUEUE_SECONDS": _QUEUE_SECONDS,
             "REDIS_URL": self.redis_url,
             "TRUSTED_HOSTS": ",".join(host.address for host in self.web_hosts),
             "TRUSTED_PROXY_COUNT": "1" if self.has_front else "0",
