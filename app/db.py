@@ -104,17 +104,22 @@ class Database:
                 self.bell(job, row_id)
 
     @contextmanager
-    def reading(self, *, statement_seconds: float | None = None) -> Iterator[Session]:
+    def reading(
+        self, *, statement_seconds: float | None = None, may_pause: bool = False
+    ) -> Iterator[Session]:
         """A session that only reads; what is changed in it is thrown away.
 
         What was loaded stays readable after it: closing detaches, where a rollback would expire.
         ``statement_seconds`` is how long a statement of it may take, if that is to be less than
-        usual; SQLite, whose readers wait for nobody, needs no such limit.
+        usual; SQLite, whose readers wait for nobody, needs no such limit. ``may_pause`` is for
+        whoever reckons with what was read before reading on: nothing waits for a reader, so that
+        it may take its time.
         """
         with self._session() as session:
-            if statement_seconds is not None and not self.is_sqlite:
-                limit = f"{int(statement_seconds * 1000)}ms"
-                session.execute(select(func.set_config("statement_timeout", limit, True)))  # noqa: FBT003 - for this transaction alone
+            if statement_seconds is not None:
+                self._limit(session, "statement_timeout", f"{int(statement_seconds * 1000)}ms")
+            if may_pause:
+                self._limit(session, "idle_in_transaction_session_timeout", "0")
             yield session
 
     def can_be_written(self) -> bool:
@@ -130,6 +135,11 @@ class Database:
         self.engine.dispose()
         if self.reserve is not None:
             self.reserve.dispose()
+
+    def _limit(self, session: Session, setting: str, value: str) -> None:
+        """For this transaction alone."""
+        if not self.is_sqlite:
+            session.execute(select(func.set_config(setting, value, True)))  # noqa: FBT003 - ends with it
 
     def _session(self) -> Session:
         return self._reserved_sessions() if _uses_reserve.get() else self._sessions()
@@ -204,7 +214,7 @@ def transaction() -> Iterator[Session]:
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
+def reading(*, may_pause: bool = False) -> Iterator[Session]:
     """The current app's Database.reading()."""
-    with current_database().reading() as session:
+    with current_database().reading(may_pause=may_pause) as session:
         yield session

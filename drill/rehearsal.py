@@ -95,7 +95,7 @@ class Rehearsal:
         settling.run()
         self.told = settling.told
         settled = time.time()
-        with stage.database.reading() as session:
+        with stage.database.reading(may_pause=True) as session:
             findings = examine(session, self.told, utc_now())
         stage.stop_shop()
         pace = self._pace(findings.movements, began, crowd.all_begun_at or shopped)

@@ -142,6 +142,16 @@ def test_who_waits_for_a_row_of_a_machine_that_vanished_is_not_refused_before_it
     assert 0 < idle < lock
 
 
+def test_who_only_reads_may_take_time_between_two_questions(database, database_kind):
+    if database_kind == "sqlite":
+        pytest.skip("about PostgreSQL alone")
+    show = text("SHOW idle_in_transaction_session_timeout")
+    with database.reading(may_pause=True) as session:
+        assert session.execute(show).scalar_one() == "0"
+    with database.reading() as session:
+        assert session.execute(show).scalar_one() == "4s"
+
+
 def test_both_ends_of_a_line_to_postgresql_look_whether_it_is_cut(database, database_kind):
     if database_kind == "sqlite":
         pytest.skip("about PostgreSQL alone")
