@@ -40,7 +40,7 @@ phone pays. M-Pesa mostly shows the last three, so those of one order must diffe
 """
 
 _SAY_IT_AGAIN = frozenset(
-    {"unavailable", "database_unavailable", "idempotency_in_progress", "internal"}
+    {"unavailable", "database_unavailable", "idempotency_in_progress", "internal", "overloaded"}
 )
 _LIVE = frozenset({"created", "pending", "unknown"})
 

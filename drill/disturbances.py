@@ -208,6 +208,9 @@ class Fate(threading.Thread):
         super().__init__(name="fate", daemon=True)
         self.done: Counter[str] = Counter()
         self.failed: list[str] = []
+        self.now = ""
+        """What happens at this moment."""
+
         self._stage = stage
         self._appointments = appointments
         self._told = told
@@ -227,9 +230,12 @@ class Fate(threading.Thread):
 
     def _keep(self, one: Appointment) -> None:
         dice = Random(f"{self._stage.options.seed}/{one.disturbance.name}/{one.number}")
+        self.now = one.disturbance.name
         try:
             one.disturbance.happen(self._stage, dice)
         except Exception:  # noqa: BLE001 - what could not be done to the shop is reported
             self.failed.append(f"{one.disturbance.name}: {traceback.format_exc()}")
         else:
             self.done[one.disturbance.name] += 1
+        finally:
+            self.now = ""

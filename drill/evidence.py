@@ -236,4 +236,4 @@ def sum_owed(session: Session) -> tuple[int, int]:
         .group_by(LedgerEntry.order_id)
         .having(due < 0)
     ).all()
-    return len(rows), -sum(row.cents for row in rows)
+    return len(rows), -int(sum(row.cents for row in rows))

@@ -16,7 +16,7 @@ from app.utils.clock import utc_now
 from drill.buyer import Buyer, Notes, Steps, World
 from drill.caller import Caller
 from drill.crowd import Crowd
-from drill.disturbances import Fate, plan_disturbances
+from drill.disturbances import Appointment, Fate, plan_disturbances
 from drill.evidence import Told
 from drill.examine import Findings, examine
 from drill.market import open_market
@@ -46,7 +46,7 @@ class Rehearsal:
         self.options = options
         self.told = Told()
         self._say = say
-        self._stage = Stage(options, folder)
+        self._stage = self._make_stage(folder)
         self._plan = plan_stories(options.seed, options.payments)
 
     def __enter__(self) -> Self:
@@ -62,7 +62,7 @@ class Rehearsal:
         return self._stage
 
     def run(self) -> Report:
-        with closing(Caller(self._stage.web_port)) as caller:
+        with closing(self._make_caller()) as caller:
             return self._run(caller)
 
     def _run(self, caller: Caller) -> Report:
@@ -85,7 +85,7 @@ class Rehearsal:
             stage.safaricom,
             stage.safaricom.fates(in_a_hurry=options.hurry),
         )
-        fate = Fate(stage, plan_disturbances(options, len(self._plan)), lambda: crowd.told)
+        self._fate = fate = Fate(stage, self._plan_disturbances(), lambda: crowd.told)
         began = time.time()
         fate.start()
         crowd.run(self._tell_stories(world), lambda: self._look(crowd))
@@ -95,7 +95,7 @@ class Rehearsal:
         settling.run()
         self.told = settling.told
         settled = time.time()
-        with stage.database.reading() as session:
+        with stage.database.reading(may_pause=True) as session:
             findings = examine(session, self.told, utc_now())
         stage.stop_shop()
         pace = self._pace(findings.movements, began, crowd.all_begun_at or shopped)
@@ -106,6 +106,17 @@ class Rehearsal:
     def examine(self, session: Session) -> Findings:
         """Look again at what is in the database now."""
         return examine(session, self.told, utc_now())
+
+    # --- what another rehearsal may have otherwise ---
+
+    def _make_stage(self, folder: Path) -> Stage:
+        return Stage(self.options, folder)
+
+    def _make_caller(self) -> Caller:
+        return Caller(self._stage.web_port)
+
+    def _plan_disturbances(self) -> list[Appointment]:
+        return plan_disturbances(self.options, len(self._plan))
 
     # --- shopping ---
 

@@ -53,10 +53,11 @@ class Fates:
 
 
 class Safaricom:
-    """Speaks with a simulator that listens on this machine. Raises OSError when it does not."""
+    """Speaks with a simulator that lets us. Raises OSError where none listens."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._host = urlsplit(url).hostname or "127.0.0.1"
 
     @property
     def port(self) -> int:
@@ -109,7 +110,7 @@ class Safaricom:
         self._call("POST", "/clock", {"advance": seconds, "wait": True})
 
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_HTTP_SECONDS)
+        connection = http.client.HTTPConnection(self._host, self.port, timeout=_HTTP_SECONDS)
         try:
             connection.request(method, f"/__sim{path}", json.dumps(body) if body else None)
             answer = connection.getresponse()

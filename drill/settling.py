@@ -142,7 +142,7 @@ class Settling:
 
     def _is_explained(self) -> bool:
         """Nothing is wrong, or no look is planned that could still explain it."""
-        with self._stage.database.reading() as session:
+        with self._stage.database.reading(may_pause=True) as session:
             if all(check.holds for check in examine(session, self.told, utc_now()).checks):
                 return True
             planned = exists().where(Payment.next_check_at.is_not(None))

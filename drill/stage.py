@@ -20,6 +20,7 @@ from drill.processes import ROOT, Program, children_of, free_port, wait_until
 from drill.safaricom import Safaricom
 from drill.supervisor import Post, Supervisor
 
+SIMULATOR_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 _OK = 200
 # In simulated seconds, as the real ones are in real seconds; all lie beyond the latest callback,
 # which comes after 183.
@@ -118,34 +119,43 @@ class Stage:
         schema_migrations.upgrade(self.database)
 
     def _start_simulator(self) -> None:
-        options = self.options
         self.simulator = self._keep(
             "simulator",
-            python(
-                *("-m", "daraja_simulator", "--port", "0", "--seed", str(options.seed)),
-                *("--clock-factor", str(options.clock_factor), "--real-dates"),
-                *("--utility-balance", str(_OPENING_SHILLINGS)),
-            ),
-            {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-            lambda program: _find_url(program) is not None,
+            self._simulator_command("--port", "0"),
+            SIMULATOR_ENVIRONMENT,
+            lambda program: find_url(program) is not None,
         )
-        url = wait_until(lambda: _find_url(self.simulator.program), "the simulator listens")
+        url = wait_until(lambda: find_url(self.simulator.program), "the simulator listens")
         self.safaricom = Safaricom(url)
-        self.safaricom.set_faults(options.faults.of_simulator())
+        self.safaricom.set_faults(self.options.faults.of_simulator())
         self.to_safaricom = self._closing.enter_context(Line(self.safaricom.port))
         self.from_safaricom = self._closing.enter_context(Line(self.web_port))
+
+    def _simulator_command(self, *where: str) -> list[str]:
+        options = self.options
+        return python(
+            *("-m", "daraja_simulator", *where, "--seed", str(options.seed)),
+            *("--clock-factor", str(options.clock_factor), "--real-dates"),
+            *("--utility-balance", str(_OPENING_SHILLINGS)),
+        )
 
     def _start_shop(self) -> None:
         settings = self._settings()
         self.web = self._keep("web", python(MANAGE, "web"), settings, lambda _: self._serves())
         self.workers = [
-            self._keep(f"worker-{number}", python(MANAGE, "worker"), settings, _works)
+            self._keep(f"worker-{number}", python(MANAGE, "worker"), settings, works)
             for number in range(1, self.options.workers + 1)
         ]
         for post in self.shop:
             self.supervisor.wait_until_ready(post)
         self.office = Office(self.folder, settings)
         self.office.register()
+
+    def _public_url(self) -> str:
+        return self.from_safaricom.url
+
+    def _gateway_url(self) -> str:
+        return self.to_safaricom.url
 
     def _settings(self) -> dict[str, str]:
         def hurried(seconds: float) -> str:
@@ -156,8 +166,8 @@ class Stage:
                 database_url=self.database_url,
                 queue_url=self.queue_url,
                 port=self.web_port,
-                public_url=self.from_safaricom.url,
-                mpesa_base_url=self.to_safaricom.url,
+                public_url=self._public_url(),
+                mpesa_base_url=self._gateway_url(),
             ),
             "WEB_WORKERS": "1" if self.options.is_sqlite else str(self.options.web_workers),
             "ACCESS_TOKEN_SECONDS": "86400",
@@ -188,20 +198,24 @@ class Stage:
         return self.supervisor.keep(post)
 
     def _serves(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=2)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == _OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return serves("127.0.0.1", self.web_port)
 
 
-def _find_url(program: Program) -> str | None:
+def serves(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == _OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def find_url(program: Program) -> str | None:
     found = re.search(r"simulator on (http://\S+)", program.log())
     return found[1] if found else None
 
 
-def _works(program: Program) -> bool:
+def works(program: Program) -> bool:
     return "worker_started" in program.log()
