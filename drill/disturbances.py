@@ -20,7 +20,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from drill.options import Options
-from drill.processes import wait_until
+from drill.processes import age_of, wait_until
 from drill.stage import Stage
 from drill.supervisor import Post
 
@@ -28,6 +28,13 @@ _POLL_SECONDS = 0.05
 _PAYMENTS_IN_A_ROUND = 500
 _FIRST, _LAST = 0.05, 0.9
 """Shares of the stories before and after which nothing happens."""
+
+
+_YOUNG_SECONDS = 6.0
+"""Granian takes a process that dies sooner for one that cannot live, and gives up: whoever runs the
+shop starts it anew (``Restart=always`` in deploy/systemd), which the supervisor plays another time.
+"""
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +51,14 @@ def _kill_web_worker(stage: Stage, dice: Random) -> None:
     """One of the processes that serve; the web server starts another."""
 
     def is_killed() -> bool:
-        with suppress(ProcessLookupError):
-            if children := stage.web_children():
+        with suppress(ProcessLookupError, FileNotFoundError):
+            children = stage.web_children()
+            if children and all(age_of(child) > _YOUNG_SECONDS for child in children):
                 os.kill(dice.choice(children), signal.SIGKILL)
                 return True
         return False
 
-    wait_until(is_killed, "a web process is there to be killed")
+    wait_until(is_killed, "a web process is there to be killed", _PATIENCE_SECONDS)
 
 
 def _kill_web(stage: Stage, _dice: Random) -> None:
@@ -91,7 +99,7 @@ def _kill_backend(stage: Stage, dice: Random) -> None:
                 return True
         return False
 
-    wait_until(is_killed, "a connection of the shop is there to be killed")
+    wait_until(is_killed, "a connection of the shop is there to be killed", _PATIENCE_SECONDS)
 
 
 def _restart_fast(stage: Stage, _dice: Random) -> None:

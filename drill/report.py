@@ -86,7 +86,7 @@ class Report:
             "checks": [
                 {
                     "name": check.name,
-                    "amount": check.amount,
+                    "amount": float(check.amount),
                     "rows": [{"subject": row.subject, "detail": row.detail} for row in check.rows],
                 }
                 for check in self.checks

@@ -10,6 +10,7 @@ from typing import Self
 
 from app import schema_migrations
 from app.cli.children import python
+from app.config import PUBLIC_SANDBOX_PASSKEY
 from app.db import Database
 from drill.environment import MANAGE, shop_environment
 from drill.line import Line
@@ -33,6 +34,8 @@ _OUTAGE_PAUSE = 30
 _PULL_EVERY = 3600
 _PULL_SETTLING = 300
 _OPENING_SHILLINGS = 100_000_000
+_PAYS_OUT = "600000"
+"""The shortcode that payouts come from, where no setting says otherwise."""
 """What M-Pesa holds for us in the beginning, so that no payout fails for want of money."""
 
 
@@ -137,6 +140,7 @@ class Stage:
             *("-m", "daraja_simulator", *where, "--seed", str(options.seed)),
             *("--clock-factor", str(options.clock_factor), "--real-dates"),
             *("--utility-balance", str(_OPENING_SHILLINGS)),
+            *("--merchant", f"{_PAYS_OUT}:{PUBLIC_SANDBOX_PASSKEY}"),
         )
 
     def _start_shop(self) -> None:
