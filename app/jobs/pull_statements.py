@@ -17,6 +17,7 @@ from app.jobs.work import Work
 from app.models import LineKind, MoneySource, StatementSource
 from app.ports import GatewayError, PulledRow, PullPage
 from app.services.paces import move_pace
+from app.services.restores import restored_from
 from app.services.statements import (
     LATE_ROWS,
     BookLine,
@@ -99,8 +100,8 @@ def register_for_list(work: Work, msisdn: str) -> None:
 def pull_statements(
     work: Work, since: datetime | None = None, on_page: OnPage = lambda _window: None
 ) -> list[Window]:
-    """Fetch the list from ``since``, or from where the last complete pull ended, until a few
-    minutes ago. Answers the windows in order, the last of which may be open.
+    """Fetch the list from ``since``, or from where the last complete pull ended (or the backup was
+    made that the shop was restored from), until a few minutes ago. Answers the windows in order, the last of which may be open.
     """
     windows = []
     for span in _windows(work, since):
@@ -116,7 +117,8 @@ def _windows(work: Work, since: datetime | None) -> Iterator[Span]:
     until = now - SETTLING
     if since is None:
         with work.database.reading() as session:
-            last = pulled_until(session)
+            # what came after a backup is lost, also where the list had not been read before it
+            last = pulled_until(session) or restored_from(session)
         since = last - LATE_ROWS if last is not None else now - LONGEST_WINDOW
         since = max(since, now - LONGEST_ABSENCE)
     while since < until:
