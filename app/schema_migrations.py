@@ -62,7 +62,12 @@ def make_revision(database: Database, message: str) -> None:
 
 def current_revision(database: Database) -> str | None:
     with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_of(connection)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """At which revision the database is, as this connection sees it."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def head_revision() -> str | None:
@@ -94,6 +99,25 @@ def _scripts() -> ScriptDirectory:
 def is_in_models(name: str | None, kind: str, _parents: object) -> bool:
     """The tables of the search belong to triggers: no model describes them."""
     return not (kind == "table" and name is not None and name.startswith("search_"))
+
+
+@contextmanager
+def migrations_kept_out(database: Database) -> Iterator[None]:
+    """PostgreSQL: no migration begins meanwhile; those that want to wait their turn, and keep no
+    reader waiting by it. Raises TimeoutError while one is under way.
+    """
+    with database.engine.connect() as connection:
+        taken = connection.exec_driver_sql(
+            f"SELECT pg_try_advisory_lock_shared({_ADVISORY_LOCK})"
+        ).scalar_one()
+        connection.commit()
+        if not taken:
+            raise TimeoutError("A migration is under way; try it again when it is done.")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock_shared({_ADVISORY_LOCK})")
+            connection.commit()
 
 
 @contextmanager

@@ -100,8 +100,9 @@ def register_for_list(work: Work, msisdn: str) -> None:
 def pull_statements(
     work: Work, since: datetime | None = None, on_page: OnPage = lambda _window: None
 ) -> list[Window]:
-    """Fetch the list from ``since``, or from where the last complete pull ended (or the backup was
-    made that the shop was restored from), until a few minutes ago. Answers the windows in order, the last of which may be open.
+    """Fetch the list until a few minutes ago, from ``since`` or from where the last complete pull
+    ended; where there was none, from the backup that the shop was restored from. Answers the
+    windows in order, the last of which may be open.
     """
     windows = []
     for span in _windows(work, since):

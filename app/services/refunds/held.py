@@ -10,8 +10,8 @@ from app.services.refunds.move_refund import Step, record_refund_event
 
 LOOK_AGAIN = timedelta(minutes=10)
 HELD = (
-    "It waits: the shop was restored from a backup, and M-Pesa's statement of the time since then is"
-    " to be read first (payments release-refunds)."
+    "It waits: the shop was restored from a backup, and M-Pesa's statement of the time since then"
+    " is to be read first (payments release-refunds)."
 )
 
 

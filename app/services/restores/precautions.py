@@ -139,11 +139,11 @@ def _hand_over(session: Session, refund: Refund, restore: Restore, now: datetime
             kind=TaskKind.UNKNOWN_REFUND,
             title=f"Did refund {refund.id} go back after the backup?",
             description=f"At {_moment(restore.backup_made_at)} KES"
-            f" {cents_to_wire(refund.amount_cents)} of receipt {refund.receipt} was still to go back"
-            f" by {refund.kind}. The shop was restored to that moment, and does not know what it"
-            " did since. Look in M-Pesa's portal: if the money went back, note its receipt on the"
-            " page of the refund; if it did not, say so there, and ask for the refund again. It is"
-            " not sent by itself.",
+            f" {cents_to_wire(refund.amount_cents)} of receipt {refund.receipt} was still to go"
+            f" back by {refund.kind}. The shop was restored to that moment, and does not know what"
+            " it did since. Look in M-Pesa's portal: if the money went back, note its receipt on"
+            " the page of the refund; if it did not, say so there, and ask for the refund again. It"
+            " is not sent by itself.",
             dedupe_key=f"restored_refund:{restore.id}:{refund.id}",
         ),
         now,
