@@ -93,8 +93,8 @@ class PostgresStage:
                     connection.exec_driver_sql(f"DROP SCHEMA {kept} CASCADE")
                 if not force and (at_work := who_is_at_work(self._url)):
                     raise StageRefused(f"Somebody began to use the shop: {'; '.join(at_work)}.")
-        except OperationalError as error:
-            raise StageRefused(f"The shop is in use ({_reason(error)}).") from error
+        except (OperationalError, ProgrammingError) as error:
+            raise StageRefused(f"The shop cannot be put aside ({_reason(error)}).") from error
         return f"schema {kept}" if keep_old else None
 
 

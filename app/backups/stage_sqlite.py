@@ -72,6 +72,7 @@ class SqliteStage:
             f"{self._file.name}.before-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         )
         if self._file.exists():
+            self._take_its_rights()
             self._set_aside(kept, force=force)
         failpoint("before_the_file_is_replaced")
         self._staged.replace(self._file)
@@ -79,6 +80,13 @@ class SqliteStage:
         if not keep_old:
             kept.unlink(missing_ok=True)
         return str(kept) if keep_old else None
+
+    def _take_its_rights(self) -> None:
+        """Whoever may use the old file may use the new one, whoever restores it."""
+        old = self._file.stat()
+        self._staged.chmod(old.st_mode & 0o777)
+        if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(self._staged, old.st_uid, old.st_gid)
 
     def _set_aside(self, kept: Path, *, force: bool) -> None:
         """Give the old file a second name, or a copy where somebody has it open all the same.
