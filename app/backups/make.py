@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from app.backups.archive import ArchiveWriter, new_archive
 from app.backups.manifest import Manifest, TablePart, Upload, Uploads
@@ -12,6 +12,7 @@ from app.backups.snapshot import last_id_of, ledger_of, snapshot_of, write_rows
 from app.backups.tables import Table, read_tables
 from app.db import Database
 from app.schema_migrations import revision_of
+from app.utils.failpoints import failpoint
 
 OnProgress = Callable[[str], object]
 _PIECE = 1 << 20
@@ -48,6 +49,7 @@ def make_backup(
                 raise NothingToKeep("This database holds no shop. Run: python manage.py db upgrade")
             ledger = ledger_of(snapshot)
             tables = _keep_tables(snapshot, archive, on_progress)
+        failpoint("backup_half_way")
         manifest = Manifest(
             made_at=now,
             revision=revision,
@@ -97,10 +99,3 @@ def _keep_uploads(media: Path, archive: ArchiveWriter, on_progress: OnProgress) 
         count += 1
         yield Upload(path, part.size, part.sha256)
     on_progress(f"{count} pictures")
-
-
-def missing_pictures(database: Database, media: Path) -> list[str]:
-    """The pictures in use whose folder is not in the store."""
-    with database.reading() as session:
-        keys = session.scalars(text("SELECT key FROM pictures WHERE state = 'in_use'")).all()
-    return sorted(key for key in keys if not (media / key).is_dir())

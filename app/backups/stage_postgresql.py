@@ -12,6 +12,7 @@ from app.backups.archive import copy_stream
 from app.backups.manifest import TablePart
 from app.backups.stage import StageRefused
 from app.backups.workers import open_keeper, who_is_at_work
+from app.utils.failpoints import failpoint
 
 _STAGE = "sokoni_restoring"
 
@@ -88,6 +89,7 @@ class PostgresStage:
                 home = connection.execute(text("SELECT current_schema()")).scalar_one()
                 connection.exec_driver_sql(f"CREATE SCHEMA {kept}")
                 _move_all(connection, home, kept)
+                failpoint("half_of_the_places_changed")
                 _move_all(connection, _STAGE, home)
                 if not keep_old:
                     connection.exec_driver_sql(f"DROP SCHEMA {kept} CASCADE")

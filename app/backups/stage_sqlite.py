@@ -74,7 +74,7 @@ class SqliteStage:
         if self._file.exists():
             self._take_its_rights()
             self._set_aside(kept, force=force)
-        failpoint("before_the_file_is_replaced")
+        failpoint("half_of_the_places_changed")
         self._staged.replace(self._file)
         flush_folder(self._file.parent)
         if not keep_old:

@@ -1,6 +1,7 @@
 """Backups: made while the shop runs, checked, and thrown away when there are enough."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,8 @@ def show_progress() -> Callable[[str], object]:
 @contextmanager
 def told_in_a_sentence() -> Iterator[None]:
     """What may go wrong with a file, a disk or a database, in one line and exit code 1."""
+    import psycopg
+
     from app.backups import BadBackup, NothingToKeep, RestoreRefused
     from app.ports import FileStoreError
 
@@ -126,6 +129,9 @@ def told_in_a_sentence() -> Iterator[None]:
         raise Failure(str(error)) from error
     except FileExistsError as error:
         raise Failure(f"{error} Wait a second, and try again.") from error
+    except (sqlite3.OperationalError, psycopg.OperationalError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise Failure(f"It failed, and left nothing behind: {reason}.") from error
     except (OSError, FileStoreError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise Failure(f"It failed, and left nothing behind: {reason}.") from error
