@@ -1,6 +1,6 @@
 # make help lists what there is. A bare machine needs Python 3.11 or newer and make, no more.
 .POSIX:
-.PHONY: help run test drill check format lock clean dev screenshots
+.PHONY: help run test drill bench check format lock clean dev screenshots overload
 
 PYTHON = python3
 UV_VERSION = 0.13.9
@@ -12,8 +12,10 @@ help:
 	@echo 'make run      install what is needed, then start the shop with a simulated M-Pesa'
 	@echo 'make test     install what is needed, then run every test (PYTEST_ARGS="-k orders" for some)'
 	@echo 'make drill    the real shop against a failing M-Pesa, and the books compared (DRILL_ARGS="--payments 500")'
+	@echo 'make bench    the shop beside its ceilings, as a table (BENCH_ARGS="catalogue --database sqlite" for some)'
 	@echo 'make check    formatting, lint, types, import rules, then every test with coverage'
 	@echo 'make reliability   run the tests of every named fault and write docs/reliability.md'
+	@echo 'make overload     twice and four times the load that the shop can carry, and what becomes of it'
 	@echo 'make screenshots   take the pictures of docs/screenshots anew (needs Chromium)'
 	@echo 'make format   format the code and mend what the linter can mend'
 	@echo 'make lock     pin the requirements anew'
@@ -28,6 +30,9 @@ test: $(V)/.dev-installed $(V)/.browser-found
 drill: $(V)/.dev-installed
 	@exec $(BIN)/python -m drill $(DRILL_ARGS)
 
+bench: $(V)/.dev-installed
+	@exec $(BIN)/python -m bench $(BENCH_ARGS)
+
 check: $(V)/.dev-installed $(V)/.browser-found
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -37,6 +42,9 @@ check: $(V)/.dev-installed $(V)/.browser-found
 
 reliability: $(V)/.dev-installed
 	@exec $(BIN)/python -m tests.faults --write
+
+overload: $(V)/.dev-installed
+	@exec $(BIN)/python -m bench.overload $(BENCH_ARGS)
 
 screenshots: $(V)/.dev-installed $(V)/.browser-found
 	@exec $(BIN)/python -m tests.browser.screenshots

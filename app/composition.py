@@ -7,22 +7,27 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Config
-from app.context import WORK
+from app.context import CATALOGUE, GATE, METER, WORK
 from app.controllers import register_controllers
 from app.controllers.converters import IdConverter
 from app.controllers.rate_counters import build_limits
-from app.db import EXTENSION
+from app.db import EXTENSION, reserved_connections
 from app.error_handlers import init_error_handlers
-from app.jobs.build import build_work
+from app.jobs.build import build_work, pool_limit
+from app.jobs.work import Work
 from app.ports import Ports
 from app.schemas.base import Money, Timestamp
 from app.schemas.problem import ProblemSchema
 from app.security import init_security, known_user_id
+from app.services.kept_catalogue import KeptCatalogue
+from app.utils.gate import Doorkeeper, Gate
 from app.utils.http import init_http
 from app.utils.json_provider import OrjsonProvider
 from app.utils.limiter import init_limiter
 from app.utils.logs import configure_logging, init_access_log
+from app.utils.places import INTAKE_PLACES
 from app.web import register_pages
+from app.web.sent_away import build_refusals
 
 MAX_BODY_BYTES = 1024 * 1024
 _LAPTOP_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -44,9 +49,12 @@ def compose(config: Config, ports: Ports | None) -> Flask:
         as_json=config.log_format == "json",
         secrets=config.secrets,
     )
-    work = build_work(config, ports)
+    work = build_work(config, ports, reserve=INTAKE_PLACES)
     app.extensions[WORK] = work
     app.extensions[EXTENSION] = work.database
+    app.extensions[CATALOGUE] = KeptCatalogue(
+        lambda: app.extensions[EXTENSION], config.catalogue_cache_bytes
+    )
     _configure(app, config)
     init_access_log(app, known_user_id)
     init_http(app, https=config.is_https, trusted_hosts=_trusted_hosts(config))
@@ -56,7 +64,31 @@ def compose(config: Config, ports: Ports | None) -> Flask:
     app.url_map.converters["id"] = IdConverter
     register_controllers(app, _build_api(app))
     register_pages(app, config)
+    gate = _put_doorkeeper(app, config)
+    if config.metrics_enabled:
+        _count(app, work, gate)
     return app
+
+
+def _count(app: Flask, work: Work, gate: Gate) -> None:
+    from app.utils.metrics import Meter, init_metrics
+
+    app.extensions[METER] = meter = Meter()
+    init_metrics(app, meter)
+    gate.watcher = meter
+    meter.watch_pool("main", work.database.engine, pool_limit(work.config))
+    if work.database.reserve is not None:
+        meter.watch_pool("reserve", work.database.reserve, INTAKE_PLACES)
+
+
+def _put_doorkeeper(app: Flask, config: Config) -> Gate:
+    """Around everything else: whom it sends away costs nothing more."""
+    gate = Gate(config.web_threads, config.web_queue, config.web_queue_seconds)
+    app.extensions[GATE] = gate
+    app.wsgi_app = Doorkeeper(  # type: ignore[method-assign]
+        app.wsgi_app, gate, build_refusals(app, https=config.is_https), reserved_connections
+    )
+    return gate
 
 
 def _build_api(app: Flask) -> Api:

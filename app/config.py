@@ -78,7 +78,13 @@ class Config:
     trusted_proxy_count: int
     web_workers: int
     web_threads: int
+    web_queue: int
+    web_queue_seconds: float
+    web_memory_mb: int
+    web_drain_seconds: float
     worker_threads: int
+    metrics_token: str | None = field(repr=False)
+    metrics_addresses: tuple[str, ...]
     allow_sqlite_with_workers: bool
     debug: bool
     log_level: str
@@ -102,6 +108,9 @@ class Config:
     prompts_per_phone_10_minutes: int
     prompts_per_phone_day: int
 
+    catalogue_cache_bytes: int
+
+    redis_url: str | None = field(repr=False)
     queue_url: str = field(repr=False)
     sweep_seconds: float
 
@@ -139,6 +148,8 @@ class Config:
     mpesa_c2b_secret: str = field(repr=False)
     mpesa_pull: bool
     mpesa_pull_number: str | None
+    mpesa_pull_every_seconds: float
+    mpesa_pull_settling_seconds: float
 
     refund_approval_above_shillings: int
 
@@ -157,6 +168,11 @@ class Config:
         return self.database_url.startswith("sqlite")
 
     @property
+    def metrics_enabled(self) -> bool:
+        """Whether anybody may read figures; otherwise none are gathered."""
+        return self.metrics_token is not None or bool(self.metrics_addresses)
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What no log line may show, whoever writes it."""
         return tuple(
@@ -168,6 +184,7 @@ class Config:
                 self.mpesa_passkey,
                 self.mpesa_initiator_password,
                 self.mpesa_c2b_secret,
+                self.metrics_token,
             )
             if secret
         )
@@ -326,6 +343,7 @@ def _read(read: _Reader) -> Config:
     mpesa_env = read.choice("MPESA_ENV", MpesaEnv, MpesaEnv.SIMULATOR)
     simulated = mpesa_env is MpesaEnv.SIMULATOR
     secret_key = read.text("SECRET_KEY")
+    redis_url = read.text("REDIS_URL", "")
     shortcode = read.text("MPESA_SHORTCODE", "174379" if simulated else None)
     till = read.text("MPESA_TILL", "") or None
     return Config(
@@ -340,8 +358,14 @@ def _read(read: _Reader) -> Config:
         trusted_hosts=read.words("TRUSTED_HOSTS"),
         trusted_proxy_count=read.whole("TRUSTED_PROXY_COUNT", 0),
         web_workers=read.whole("WEB_WORKERS", 1, minimum=1),
-        web_threads=read.whole("WEB_THREADS", 8, minimum=1),
+        web_threads=read.whole("WEB_THREADS", 4, minimum=1),
+        web_queue=read.whole("WEB_QUEUE", 32),
+        web_queue_seconds=read.number("WEB_QUEUE_SECONDS", 0.2, minimum=0.001),
+        web_memory_mb=read.whole("WEB_MEMORY_MB", 512),
+        web_drain_seconds=read.number("WEB_DRAIN_SECONDS", 0),
         worker_threads=read.whole("WORKER_THREADS", 4, minimum=1),
+        metrics_token=read.text("METRICS_TOKEN", "") or None,
+        metrics_addresses=read.words("METRICS_ADDRESSES"),
         allow_sqlite_with_workers=read.flag("ALLOW_SQLITE_WITH_WORKERS", default=False),
         debug=read.flag("FLASK_DEBUG", default=False),
         log_level=read.text("LOG_LEVEL", "INFO").upper(),
@@ -351,7 +375,7 @@ def _read(read: _Reader) -> Config:
         refresh_token_seconds=read.whole("REFRESH_TOKEN_SECONDS", 30 * 86400, minimum=1),
         password_hash_method=read.text("PASSWORD_HASH_METHOD", "scrypt:32768:8:1"),
         rate_limits_enabled=read.flag("RATE_LIMITS_ENABLED", default=True),
-        rate_limit_storage_url=read.text("RATE_LIMIT_STORAGE_URL", "database://"),
+        rate_limit_storage_url=read.text("RATE_LIMIT_STORAGE_URL", redis_url or "database://"),
         login_failure_limit=read.text("LOGIN_FAILURE_LIMIT", "5 per minute"),
         login_failure_account_limit=read.text("LOGIN_FAILURE_ACCOUNT_LIMIT", "30 per 15 minutes"),
         login_failure_address_limit=read.text("LOGIN_FAILURE_ADDRESS_LIMIT", "60 per 15 minutes"),
@@ -362,7 +386,9 @@ def _read(read: _Reader) -> Config:
         unsigned_callback_limit=read.text("UNSIGNED_CALLBACK_LIMIT", "300 per minute"),
         prompts_per_phone_10_minutes=read.whole("PROMPTS_PER_PHONE_10_MINUTES", 3, minimum=1),
         prompts_per_phone_day=read.whole("PROMPTS_PER_PHONE_DAY", 10, minimum=1),
-        queue_url=read.text("QUEUE_URL", "sqlite:///instance/queue.db"),
+        catalogue_cache_bytes=read.whole("CATALOGUE_CACHE_BYTES", 16 * 1024 * 1024),
+        redis_url=redis_url or None,
+        queue_url=read.text("QUEUE_URL", redis_url or "sqlite:///instance/queue.db"),
         sweep_seconds=read.number("SWEEP_SECONDS", 15, minimum=0.05),
         media_url=read.text("MEDIA_URL", "instance/media"),
         max_picture_bytes=read.whole("MAX_PICTURE_BYTES", 6 * 1024 * 1024, minimum=1024),
@@ -411,6 +437,8 @@ def _read(read: _Reader) -> Config:
         mpesa_pull=read.flag("MPESA_PULL", default=simulated),
         mpesa_pull_number=read.text("MPESA_PULL_NUMBER", "254708374149" if simulated else "")
         or None,
+        mpesa_pull_every_seconds=read.number("MPESA_PULL_EVERY_SECONDS", 3600, minimum=1),
+        mpesa_pull_settling_seconds=read.number("MPESA_PULL_SETTLING_SECONDS", 300, minimum=0.1),
         refund_approval_above_shillings=read.whole("REFUND_APPROVAL_ABOVE_SHILLINGS", 10_000),
         webhooks_allow_private=read.flag("WEBHOOKS_ALLOW_PRIVATE", default=False),
     )
@@ -444,12 +472,15 @@ def _malformed(config: Config) -> list[str]:
     ):
         if not _is_web_address(url):
             faults.append(f"{name} must be an address with https:// (or http:// on a laptop).")
+    faults += _malformed_metrics(config)
     if config.log_level not in _LOG_LEVELS:
         faults.append(f"LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
     if not config.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
         faults.append("DATABASE_URL must start with sqlite:/// or postgresql://.")
     if not _is_media_url(config.media_url):
         faults.append("MEDIA_URL must be a folder, file:///folder or s3://bucket/prefix.")
+    if config.redis_url and not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
+        faults.append("REDIS_URL must start with redis://, rediss:// or unix://.")
     if config.log_format not in {"json", "console"}:
         faults.append("LOG_FORMAT must be json or console.")
     if config.mpesa_env is not MpesaEnv.SIMULATOR and not config.is_https:
@@ -463,6 +494,25 @@ def _malformed(config: Config) -> list[str]:
             " network."
         )
     return faults
+
+
+def _malformed_metrics(config: Config) -> list[str]:
+    faults = [
+        f"METRICS_ADDRESSES must be addresses or networks like 10.0.0.0/8, not {network!r}."
+        for network in config.metrics_addresses
+        if not _is_network(network)
+    ]
+    if config.metrics_token is not None and len(config.metrics_token) < SHORTEST_SECRET:
+        faults.append(f"METRICS_TOKEN must hold at least {SHORTEST_SECRET} random characters.")
+    return faults
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _malformed_mpesa(config: Config) -> list[str]:

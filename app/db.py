@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
+
+from app.asking import Asking
 
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
@@ -38,20 +40,37 @@ Bell = Callable[[str, int], None]
 _BELLS = "sokoni_bells"
 
 _inside_transaction: ContextVar[bool] = ContextVar("inside_transaction", default=False)
+_uses_reserve: ContextVar[bool] = ContextVar("uses_reserve", default=False)
 
 
 class Database:
-    """An engine and the two ways to use it: reading() and transaction()."""
+    """An engine and the ways to use it: reading() and transaction(), and ``asking`` for what each
+    request asks.
+    """
 
-    def __init__(self, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 5) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        pool_timeout_seconds: float = 5,
+        reserve: int = 0,
+    ) -> None:
+        """``reserve``: connections of a pool of its own, for what runs in reserved_connections().
+
+        Whatever holds every connection of the other pool, those are free.
+        """
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = (
-            _sqlite_engine(url)
-            if self.is_sqlite
-            else _postgres_engine(url, pool_size, pool_timeout_seconds)
-        )
+        self.engine = self._engine(pool_size, OVERFLOW, pool_timeout_seconds)
+        self.reserve = self._engine(reserve, 0, pool_timeout_seconds) if reserve else None
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._reserved_sessions = (
+            self._sessions
+            if self.reserve is None
+            else sessionmaker(self.reserve, expire_on_commit=False)
+        )
+        self.asking = Asking(self.engine)
         self.bell: Bell | None = None
 
     @contextmanager
@@ -65,7 +84,7 @@ class Database:
             raise RuntimeError("transaction() does not nest: pass the session on instead.")
         mark = _inside_transaction.set(True)
         try:
-            with self._sessions() as session:
+            with self._session() as session:
                 session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
                 yield session
                 session.commit()
@@ -83,7 +102,7 @@ class Database:
         ``statement_seconds`` is how long a statement of it may take, if that is to be less than
         usual; SQLite, whose readers wait for nobody, needs no such limit.
         """
-        with self._sessions() as session:
+        with self._session() as session:
             if statement_seconds is not None and not self.is_sqlite:
                 limit = f"{int(statement_seconds * 1000)}ms"
                 session.execute(select(func.set_config("statement_timeout", limit, True)))  # noqa: FBT003 - for this transaction alone
@@ -99,11 +118,24 @@ class Database:
         return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
 
     def dispose(self) -> None:
+        self.asking.close()
         self.engine.dispose()
+        if self.reserve is not None:
+            self.reserve.dispose()
+
+    def _session(self) -> Session:
+        return self._reserved_sessions() if _uses_reserve.get() else self._sessions()
+
+    def _engine(self, size: int, overflow: int, timeout_seconds: float) -> Engine:
+        if self.is_sqlite and self.url.database in {None, "", ":memory:"}:
+            return _sqlite_engine(self.url)  # lives in its one connection
+        limits = {"pool_size": size, "max_overflow": overflow, "pool_timeout": timeout_seconds}
+        make = _sqlite_engine if self.is_sqlite else _postgres_engine
+        return make(self.url, **limits)
 
 
-def _sqlite_engine(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 10})
+def _sqlite_engine(url: URL, **limits: Any) -> Engine:
+    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 10}, **limits)
 
     @event.listens_for(engine, "connect")
     def _prepare(dbapi_connection: Any, _record: object) -> None:
@@ -119,12 +151,10 @@ def _sqlite_engine(url: str) -> Engine:
     return engine
 
 
-def _postgres_engine(url: str, pool_size: int, pool_timeout_seconds: float) -> Engine:
+def _postgres_engine(url: URL, **limits: Any) -> Engine:
     return create_engine(
         url,
-        pool_size=pool_size,
-        max_overflow=OVERFLOW,
-        pool_timeout=pool_timeout_seconds,
+        **limits,
         pool_pre_ping=True,  # the first request after a restart of PostgreSQL must not fail
         connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
     )
@@ -141,6 +171,16 @@ def ring_after_commit(session: Session, job: str, row_id: int) -> None:
 def in_transaction() -> bool:
     """True while this thread is inside transaction(): no network then."""
     return _inside_transaction.get()
+
+
+@contextmanager
+def reserved_connections() -> Iterator[None]:
+    """Within it, a Database that keeps connections in reserve uses those."""
+    mark = _uses_reserve.set(True)
+    try:
+        yield
+    finally:
+        _uses_reserve.reset(mark)
 
 
 def current_database() -> Database:

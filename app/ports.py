@@ -291,6 +291,9 @@ class Doorbell(Protocol):
     def ring(self, job: str, row_id: int, *, delay_seconds: float = 0) -> None:
         """Ask for ``job`` on one row, now or in a while. Raises nothing."""
 
+    def waiting(self) -> int | None:
+        """How many rings no worker has heard yet; None where nobody knows. Raises nothing."""
+
 
 class RunSoon(Protocol):
     """Runs what need not keep a caller waiting. It may be lost with the process: a row knows."""

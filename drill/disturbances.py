@@ -1,6 +1,7 @@
 """What happens to the shop and around it while people buy, as a table, and when.
 
-A moment is a number of stories begun, not a time: a seed gives the same on a slow machine.
+A moment is a number of stories told, not a time: a seed gives the same on a slow machine, and
+the next does not come while all are still held up by the one before.
 """
 
 import os
@@ -172,7 +173,7 @@ DISTURBANCES = (
 
 @dataclass(frozen=True, slots=True)
 class Appointment:
-    """A disturbance that happens when so many stories have begun."""
+    """A disturbance that happens when so many stories are told."""
 
     after: int
     number: int
@@ -202,19 +203,19 @@ class Fate(threading.Thread):
     """Keeps the appointments, one after the other."""
 
     def __init__(
-        self, stage: Stage, appointments: list[Appointment], begun: Callable[[], int]
+        self, stage: Stage, appointments: list[Appointment], told: Callable[[], int]
     ) -> None:
         super().__init__(name="fate", daemon=True)
         self.done: Counter[str] = Counter()
         self.failed: list[str] = []
         self._stage = stage
         self._appointments = appointments
-        self._begun = begun
+        self._told = told
         self._stopping = threading.Event()
 
     def run(self) -> None:
         for one in self._appointments:
-            while self._begun() < one.after:
+            while self._told() < one.after:
                 if self._stopping.wait(_POLL_SECONDS):
                     return
             self._keep(one)

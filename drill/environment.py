@@ -12,7 +12,8 @@ CHEAP_HASH = "scrypt:128:8:1"
 def shop_environment(
     *, database_url: str, queue_url: str, port: int, public_url: str, mpesa_base_url: str
 ) -> dict[str, str]:
-    """All that a web server and a worker need, without limits that a crowd from one address meets.
+    """All that a web server and a worker need, without limits that a crowd from one address meets,
+    and with patience: on a busy machine nobody is sent away.
 
     Nothing of the caller's environment is handed on but where programs are found.
     """
@@ -29,4 +30,6 @@ def shop_environment(
         "MPESA_BASE_URL": mpesa_base_url,
         "PASSWORD_HASH_METHOD": CHEAP_HASH,
         "RATE_LIMITS_ENABLED": "false",
+        "WEB_QUEUE": "200",
+        "WEB_QUEUE_SECONDS": "30",
     }

@@ -13,6 +13,7 @@ from app.cli.children import python
 from app.db import Database
 from drill.environment import MANAGE, shop_environment
 from drill.line import Line
+from drill.office import Office
 from drill.options import Options
 from drill.postgres import Postgres
 from drill.processes import ROOT, Program, children_of, free_port, wait_until
@@ -28,6 +29,8 @@ _NO_ANSWER_AFTER = 300
 _GIVE_UP_AFTER = 400
 _EXPIRY = 400
 _OUTAGE_PAUSE = 30
+_PULL_EVERY = 3600
+_PULL_SETTLING = 300
 _OPENING_SHILLINGS = 100_000_000
 """What M-Pesa holds for us in the beginning, so that no payout fails for want of money."""
 
@@ -63,6 +66,11 @@ class Stage:
     def stop_shop(self) -> None:
         """Leave nothing but the database."""
         self.supervisor.retire(self.web, *self.workers, self.simulator)
+
+    @property
+    def list_settles_seconds(self) -> float:
+        """So many real seconds old a payment is when the shop believes M-Pesa's list about it."""
+        return _PULL_SETTLING / self.options.clock_factor
 
     # --- what is running ---
 
@@ -115,16 +123,15 @@ class Stage:
             "simulator",
             python(
                 *("-m", "daraja_simulator", "--port", "0", "--seed", str(options.seed)),
-                *("--clock-factor", str(options.clock_factor)),
+                *("--clock-factor", str(options.clock_factor), "--real-dates"),
                 *("--utility-balance", str(_OPENING_SHILLINGS)),
             ),
             {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
             lambda program: _find_url(program) is not None,
         )
         url = wait_until(lambda: _find_url(self.simulator.program), "the simulator listens")
-        self.safaricom = Safaricom(url, options.clock_factor)
+        self.safaricom = Safaricom(url)
         self.safaricom.set_faults(options.faults.of_simulator())
-        self.safaricom.mark_time()
         self.to_safaricom = self._closing.enter_context(Line(self.safaricom.port))
         self.from_safaricom = self._closing.enter_context(Line(self.web_port))
 
@@ -137,6 +144,8 @@ class Stage:
         ]
         for post in self.shop:
             self.supervisor.wait_until_ready(post)
+        self.office = Office(self.folder, settings)
+        self.office.register()
 
     def _settings(self) -> dict[str, str]:
         def hurried(seconds: float) -> str:
@@ -162,6 +171,8 @@ class Stage:
             "MPESA_UNKNOWN_AFTER_SECONDS": hurried(_UNKNOWN_AFTER),
             "MPESA_NO_ANSWER_AFTER_SECONDS": hurried(_NO_ANSWER_AFTER),
             "MPESA_GIVE_UP_AFTER_SECONDS": hurried(_GIVE_UP_AFTER),
+            "MPESA_PULL_EVERY_SECONDS": hurried(_PULL_EVERY),
+            "MPESA_PULL_SETTLING_SECONDS": f"{self.list_settles_seconds:g}",
         }
 
     def _keep(

@@ -10,13 +10,15 @@ from flask import Flask
 
 from app import create_app, schema_migrations
 from app.config import Config
-from app.context import WORK
+from app.context import CATALOGUE, WORK
 from app.controllers.rate_counters import build_limits
 from app.db import EXTENSION, Database
 from app.jobs.work import Work
 from app.models import Base
 from app.ports import Ports
+from app.services.kept_catalogue import KeptCatalogue
 from app.utils.limiter import _EXTENSION as LIMITS
+from app.utils.places import INTAKE_PLACES
 from tests.factories import CHEAP_HASH
 from tests.fakes import (
     FakeClock,
@@ -122,7 +124,7 @@ def database_url(database_kind, request, tmp_path_factory) -> str:
 @pytest.fixture
 def database(database_url, database_kind, engines):
     if database_kind not in engines:
-        engines[database_kind] = Database(database_url, pool_size=40)
+        engines[database_kind] = Database(database_url, pool_size=40, reserve=INTAKE_PLACES)
     database = engines[database_kind]
     if not database.is_sqlite:
         with database.engine.begin() as connection:
@@ -184,6 +186,7 @@ def config(database_url, tmp_path) -> Config:
             "PASSWORD_HASH_METHOD": CHEAP_HASH,
             "RATE_LIMITS_ENABLED": "false",
             "PUBLIC_URL": "https://shop.example",
+            "WEB_THREADS": "100",  # whoever races another is not sent away
         }
     )
     return replace(config, trusted_hosts=("localhost",))
@@ -230,6 +233,7 @@ def make_app(config, database, ports, composed_apps):
         app.extensions.update(extensions)
         app.extensions[WORK] = Work(database, ports, own)
         app.extensions[EXTENSION] = database
+        app.extensions[CATALOGUE] = KeptCatalogue(lambda: database, own.catalogue_cache_bytes)
         app.extensions[LIMITS] = build_limits(own, lambda: database, ports.clock)
         return app
 

@@ -174,9 +174,13 @@ class FakeDoorbell:
     """Remembers who rang."""
 
     rings: list[tuple[str, int, float]] = field(default_factory=list)
+    is_down: bool = False
 
     def ring(self, job: str, row_id: int, *, delay_seconds: float = 0) -> None:
         self.rings.append((job, row_id, delay_seconds))
+
+    def waiting(self) -> int | None:
+        return None if self.is_down else len(self.rings)
 
 
 @dataclass

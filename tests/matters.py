@@ -61,13 +61,19 @@ def new_order(session: Session, *, now: datetime = NOW, **boots) -> Order:
     return buy(session, make_buyer(session), (boots_for(session, **boots), 1), now=now)
 
 
-def unmatched(session: Session, *, receipt: str = "UKC0000001", cents: int = 150_000) -> Task:
+def unmatched(
+    session: Session,
+    *,
+    receipt: str = "UKC0000001",
+    cents: int = 150_000,
+    payer_phone: str | None = "254711222333",
+) -> Task:
     comes_in(
         session,
         receipt,
         cents,
         "BOOTS",
-        payer_phone="254711222333",
+        payer_phone=payer_phone,
         payer_name="JANE WANJIKU DOE",
         transacted_at=NOW,
     )

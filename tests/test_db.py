@@ -13,6 +13,7 @@ from app.db import (
     current_database,
     in_transaction,
     reading,
+    reserved_connections,
     ring_after_commit,
     transaction,
 )
@@ -126,9 +127,7 @@ def test_postgresql_gives_up_on_what_takes_too_long(database, database_kind):
 
 
 @pytest.mark.fault("F38")
-def test_a_pool_that_is_empty_says_so_in_time(database_url, database_kind):
-    if database_kind == "sqlite":
-        pytest.skip("SQLite opens its own file as often as it is asked")
+def test_a_pool_that_is_empty_says_so_in_time(database_url):
     database = Database(database_url, pool_size=1, pool_timeout_seconds=0.05)
     held = [database.engine.connect() for _ in range(6)]
     try:
@@ -136,6 +135,22 @@ def test_a_pool_that_is_empty_says_so_in_time(database_url, database_kind):
             pytest.fail("a seventh connection was opened")
         assert _is_passing(caught.value) is True
         assert in_transaction() is False
+    finally:
+        for connection in held:
+            connection.close()
+        database.dispose()
+
+
+@pytest.mark.fault("F38")
+def test_the_reserve_is_free_whoever_holds_the_pool(database_url):
+    database = Database(database_url, pool_size=1, pool_timeout_seconds=0.05, reserve=1)
+    held = [database.engine.connect() for _ in range(6)]
+    try:
+        with reserved_connections(), database.transaction() as session:
+            assert session.scalar(text("SELECT 1")) == 1
+            assert database.reserve.pool.checkedout() == 1
+        with pytest.raises(PoolTimeout), database.transaction():
+            pytest.fail("the reserve is for who asks for it")
     finally:
         for connection in held:
             connection.close()

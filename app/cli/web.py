@@ -2,16 +2,24 @@
 
 import gc
 import os
-import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
-from app.cli.children import end_with
 from app.cli.context import load_config
+from app.config import Config
+from app.utils import draining  # noqa: F401 - what it shares has to be there before the workers
 
 HEADER_BYTES = 65_536
 HEADER_SECONDS = 10
+BACKLOG = 1024
+"""Connections that the kernel keeps for us while we are busy."""
+
+CONNECTIONS = 512
+"""Open connections of one process; more wait in the backlog."""
+
 RESPAWN_SECONDS = 1
 STOP_SECONDS = 20
 
@@ -19,22 +27,31 @@ STOP_SECONDS = 20
 @click.command
 def command() -> None:
     """Serve the shop until stopped. HOST, PORT, WEB_WORKERS and WEB_THREADS say how."""
-    config = load_config()
-    from granian import Granian
+    serve(load_config())
+
+
+def serve(config: Config, application: str = "app.wsgi:application") -> None:
+    """Run the web server until it is told to stop, by a signal."""
     from granian.constants import HTTPModes, Interfaces
     from granian.errors import FatalError
     from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
+    from app.cli.server import Server, leave_when_told, load
+    from app.utils.places import threads_for
+
     if config.web_workers > 1:
         _load_once_for_all()
-    server = Granian(
-        "app.wsgi:application",
+    server = Server(
+        application,
+        drain_seconds=config.web_drain_seconds,
         address=config.host,
         port=config.port,
         interface=Interfaces.WSGI,
         workers=config.web_workers,
-        blocking_threads=config.web_threads,
+        blocking_threads=threads_for(config.web_threads, config.web_queue),
+        backlog=BACKLOG,
+        backpressure=CONNECTIONS,
         http=HTTPModes.http1,
         websockets=False,
         http1_settings=HTTP1Settings(
@@ -42,14 +59,27 @@ def command() -> None:
         ),
         respawn_failed_workers=True,  # without it, the death of one worker ends the server
         respawn_interval=RESPAWN_SECONDS,
+        workers_max_rss=config.web_memory_mb or None,
         workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.error,
     )
-    os.register_at_fork(after_in_child=_leave_when_told(os.getpid()))
+    os.register_at_fork(after_in_child=leave_when_told(os.getpid()))
     try:
-        server.serve()
+        with _place_to_count(config):
+            server.serve(target_loader=load)
     except FatalError as error:
         raise SystemExit(1) from error
+
+
+@contextmanager
+def _place_to_count(config: Config) -> Iterator[None]:
+    """An empty folder in which the processes count; what others counted before is not theirs."""
+    if not config.metrics_enabled:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="sokoni-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
 
 
 def _load_once_for_all() -> None:
@@ -61,19 +91,3 @@ def _load_once_for_all() -> None:
 
     gc.collect()
     gc.freeze()
-
-
-def _leave_when_told(server: int) -> Callable[[], None]:
-    """What each worker does first, so that it can be stopped at any moment.
-
-    While it loads the shop it still has its parent's handler, which would swallow a SIGTERM. And
-    orphans would keep the port, and answer with old code, should the parent be killed.
-    """
-    ask = end_with(server)
-
-    def prepare() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if ask is not None:
-            ask()
-
-    return prepare

@@ -14,6 +14,7 @@ from app.controllers.docs_controller import docs
 from app.controllers.exception_controller import exceptions
 from app.controllers.health_controller import health
 from app.controllers.item_controller import items
+from app.controllers.metrics_controller import operations
 from app.controllers.notification_controller import notifications
 from app.controllers.order_controller import orders
 from app.controllers.payment_controller import payments
@@ -56,3 +57,4 @@ def register_controllers(app: Flask, api: flask_smorest.Api) -> None:
             blueprint.register_alias(app)
     api.register_blueprint(media)
     api.register_blueprint(health)
+    api.register_blueprint(operations)

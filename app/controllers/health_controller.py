@@ -13,6 +13,7 @@ from app.errors import Unavailable
 from app.ports import FileStore, FileStoreError
 from app.schemas.base import Schema
 from app.security import public
+from app.utils.draining import is_draining
 from app.utils.json_provider import json_response
 
 health = Blueprint("health", __name__, description="For load balancers and people on call.")
@@ -39,9 +40,13 @@ def ready() -> Response:
     """The database answers, has the shape that this code expects, and can be written; so can the
     store of pictures.
 
-    A 503 names what is not ready, and nothing beyond that.
+    A 503 names what is not ready, and nothing beyond that: also a server that is about to stop.
     """
-    missing = _first_missing(current_database(), current_work().ports.files)
+    missing = (
+        "stopping"
+        if is_draining()
+        else _first_missing(current_database(), current_work().ports.files)
+    )
     if missing is not None:
         raise Unavailable(
             f"Not ready: {missing}.",

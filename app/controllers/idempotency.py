@@ -25,6 +25,7 @@ from app.db import transaction
 from app.errors import Conflict, InvalidInput, Unprocessable
 from app.models import IdempotencyKey
 from app.security import current_actor
+from app.utils.gate import aside
 from app.utils.json_provider import to_json
 from app.utils.strict_json import JsonFault, parse_json
 
@@ -112,7 +113,8 @@ def run_in_phases(
             is_new = False
     if is_new:
         try:
-            work(resource_id)
+            with aside():
+                work(resource_id)
         except BaseException:
             with transaction() as session:
                 release(session, held)

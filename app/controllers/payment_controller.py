@@ -39,6 +39,7 @@ from app.services.read_orders import find_order
 from app.services.read_payments import PaymentView, view_payment, view_payments
 from app.services.request_payment import PaymentRequest, request_payment
 from app.utils.callback_secret import CallbackSecret, split_callback_token
+from app.utils.gate import aside
 from app.utils.limiter import by_address, spend
 
 payments = Blueprint(
@@ -149,7 +150,8 @@ def get_transaction(query: dict[str, int], transaction_id: int) -> PaymentView:
     try:
         deadline = time.monotonic() + query["wait"]
         while view.payment.status in LIVE_STATES and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+            with aside():
+                time.sleep(_POLL_SECONDS)
             view = _read(transaction_id)
         return view
     finally:

@@ -14,8 +14,8 @@ from app.services.mpesa_requests import (
     record_acknowledgement,
     record_request_refusal,
     record_request_silence,
-    report_refused_settings,
 )
+from app.services.request_reports import report_refused_settings
 from app.utils.callback_secret import CallbackSecret, callback_token
 
 RESULT_PATH = "/api/pay/result/"

@@ -10,34 +10,54 @@ from app.jobs.work import Work
 from app.ports import Clock, Ports
 from app.utils.background import Background
 from app.utils.clock import utc_now
+from app.utils.places import INTAKE_PLACES
 
 if TYPE_CHECKING:
     from app.integrations.mpesa import MerchantSettings, MpesaSettings
 
 _SPARE_CONNECTIONS = 2
+_WEB_PATIENCE_SECONDS = 2.0
+_WORKER_PATIENCE_SECONDS = 5.0
 
 
-def build_work(config: Config, ports: Ports | None = None) -> Work:
+def build_work(config: Config, ports: Ports | None = None, *, reserve: int = 0) -> Work:
     """The database, and the world outside unless ``ports`` stand in for it.
 
-    Nothing is connected yet.
+    ``reserve``: connections that a web server keeps for reports of payments. Nothing is connected
+    yet.
     """
-    database = build_database(config)
+    database = build_database(config, reserve=reserve)
     ports = ports or build_ports(config, database)
     database.bell = ports.doorbell.ring
     return Work(database, ports, config)
 
 
-def build_database(config: Config) -> Database:
-    """One connection for each thread that may want one; SQLite's file gets its folder."""
-    database = Database(config.database_url, pool_size=_pool_size(config))
+def build_database(config: Config, *, reserve: int = 0) -> Database:
+    """One connection for each thread that may want one; SQLite's file gets its folder.
+
+    Somebody waits for the web server, which has a reserve: there, no connection is a quick 503.
+    """
+    database = Database(
+        config.database_url,
+        pool_size=_pool_size(config),
+        pool_timeout_seconds=_WEB_PATIENCE_SECONDS if reserve else _WORKER_PATIENCE_SECONDS,
+        reserve=reserve,
+    )
     if database.is_sqlite and database.url.database:
         Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
     return database
 
 
 def connections_of(config: Config) -> int:
-    """How many connections to PostgreSQL one process may have open at its busiest."""
+    """How many connections to PostgreSQL one process may have open at its busiest.
+
+    A thread that serves has one of its own beside the pool's, for what each request asks.
+    """
+    return pool_limit(config) + INTAKE_PLACES + config.web_threads
+
+
+def pool_limit(config: Config) -> int:
+    """How many of those serve whatever comes; others are for reports of payments alone."""
     return _pool_size(config) + OVERFLOW
 
 

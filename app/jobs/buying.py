@@ -10,6 +10,7 @@ from app.services.own_orders import find_own_order
 from app.services.request_payment import PaymentRequest, request_payment
 from app.utils.callback_secret import CallbackSecret
 from app.utils.failpoints import failpoint
+from app.utils.gate import aside
 
 
 def order_basket(work: Work, actor: Actor, ask: CheckOut) -> Placed:
@@ -34,4 +35,5 @@ def ask_phone(work: Work, actor: Actor, ask: PaymentRequest) -> GatewayError | N
         payment = request_payment(
             session, actor, ask, secret, payment_rules(work.config), work.now()
         )
-    return push_now(work, payment.id, secret)
+    with aside():
+        return push_now(work, payment.id, secret)

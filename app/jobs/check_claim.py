@@ -29,7 +29,7 @@ from app.services.claims import (
     weigh_absence,
     weigh_status,
 )
-from app.services.mpesa_requests import report_refused_settings
+from app.services.request_reports import report_refused_settings
 from app.utils.callback_secret import CallbackSecret
 
 log = structlog.get_logger()

@@ -26,8 +26,8 @@ from app.services.mpesa_requests import (
     NamedIds,
     note_answer,
     note_given_up,
-    report_unreadable_answer,
 )
+from app.services.request_reports import report_unreadable_answer
 
 
 class Subject(StrEnum):
@@ -95,7 +95,7 @@ def _hear_result(
     try:
         result = read_api_result(message.body)
     except UnreadableMessage as error:
-        report_unreadable_answer(session, request.id, message.id, error.reason, now)
+        report_unreadable_answer(session, request, message.id, error.reason, now)
         return Heard("unreadable", listener.silenced(session, work, request, error.reason).then)
     hearing = note_answer(session, request.id, _answer_of(result), now)
     if hearing is Hearing.NEWS:

@@ -17,7 +17,6 @@ from app.jobs.heard import Heard, Listener
 from app.jobs.refunds import check_refund
 from app.jobs.work import Work
 from app.models import MpesaRequest, RequestKind
-from app.services.mpesa_requests import report_refused_settings
 from app.services.refunds import (
     BookedFacts,
     BookedState,
@@ -27,6 +26,7 @@ from app.services.refunds import (
     hold_refund,
     resolve_unknown,
 )
+from app.services.request_reports import report_refused_settings
 
 NO_SUCH_TRANSACTION = "2032"
 _FAILED_WORDS = ("fail", "cancel", "declin", "expire", "reject")

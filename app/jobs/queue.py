@@ -137,6 +137,14 @@ class HueyDoorbell:
         except Exception as error:  # noqa: BLE001 - each storage has its own; none is worth a sale
             log.warning("doorbell_unanswered", job=job, row_id=row_id, error=str(error)[:200])
 
+    def waiting(self) -> int | None:
+        try:
+            found: int = self._open().huey.pending_count()
+        except Exception as error:  # noqa: BLE001 - each storage has its own
+            log.warning("queue_unreadable", error=str(error)[:200])
+            return None
+        return found
+
     def close(self) -> None:
         """Let go of the queue; the next ring opens it again."""
         with self._lock:

@@ -58,7 +58,4 @@ def call_rules(config: Config) -> CallRules:
 
 
 def mpesa_numbers(config: Config) -> Numbers:
-    paid = {config.mpesa_shortcode, config.mpesa_c2b_shortcode, config.mpesa_till}
-    return Numbers(
-        paid=frozenset(number for number in paid if number), payout=config.mpesa_b2c_shortcode
-    )
+    return Numbers(paid=config.shortcodes, payout=config.mpesa_b2c_shortcode)

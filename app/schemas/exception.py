@@ -221,8 +221,9 @@ class ExceptionCountsSchema(Schema):
 
 
 class ForesightSchema(Schema):
-    """What the money would do now: `pays`, `pays_part`, `revives` an expired order, or all of it
-    would be `owed_back`. `excess` would be owed back, `lacking` still be missing.
+    """What the money would do now: `pays`, `pays_part`, `revives` an expired order, `joins` a
+    prompt that was counted without a receipt, or all of it would be `owed_back`. `excess` would be
+    owed back, `lacking` still be missing.
     """
 
     effect = _among(Effect)

@@ -14,9 +14,9 @@ from enum import StrEnum
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.models import MpesaRequest, Refund, RequestKind, RequestState, TaskKind
+from app.models import MpesaRequest, RequestKind, RequestState
 from app.ports import RequestAccepted
-from app.services.records import Matter, file_task
+from app.services.request_reports import report_mismatch
 from app.utils.callback_secret import CallbackSecret
 
 OPEN_REQUESTS = (RequestState.CREATED, RequestState.SENT, RequestState.UNKNOWN)
@@ -117,7 +117,7 @@ def record_acknowledgement(
     request = lock_request(session, request_id)
     conversation_id = accepted.conversation_id
     if conversation_id and request.conversation_id not in (None, conversation_id):
-        _report_mismatch(
+        report_mismatch(
             session,
             request,
             f"Safaricom acknowledged it as {conversation_id}, but its answer, which came first,"
@@ -157,7 +157,7 @@ def note_given_up(session: Session, request_id: int, ids: NamedIds, now: datetim
     """M-Pesa's queue let the request go. It may be carried out all the same."""
     request = lock_request(session, request_id)
     if contradiction := _find_contradiction(request, ids):
-        _report_mismatch(session, request, contradiction, now)
+        report_mismatch(session, request, contradiction, now)
         return Hearing.MISMATCHED
     if request.state == RequestState.ANSWERED:
         return Hearing.REPEATED
@@ -176,7 +176,7 @@ def note_answer(session: Session, request_id: int, answer: Answer, now: datetime
     """Keep what came to the address of a request, however late, and say how it stands to it."""
     request = lock_request(session, request_id)
     if contradiction := _find_contradiction(request, answer.ids):
-        _report_mismatch(session, request, contradiction, now)
+        report_mismatch(session, request, contradiction, now)
         return Hearing.MISMATCHED
     result = json.dumps(dict(answer.parameters), sort_keys=True)
     if request.state == RequestState.ANSWERED and (
@@ -194,36 +194,6 @@ def note_answer(session: Session, request_id: int, answer: Answer, now: datetime
     return Hearing.NEWS
 
 
-def report_unreadable_answer(
-    session: Session, request_id: int, message_id: int, reason: str, now: datetime
-) -> None:
-    """A sender who knew the secret said what no reader understands: a person looks at it."""
-    _report(
-        session,
-        lock_request(session, request_id),
-        TaskKind.UNREADABLE_CALLBACK,
-        f"The answer could not be read: {reason}. It is kept as inbox message {message_id}.",
-        now,
-    )
-
-
-def report_refused_settings(
-    session: Session, code: str | None, message: str, now: datetime
-) -> None:
-    """Tell a person that Safaricom does not take our initiator; once a day for each code."""
-    file_task(
-        session,
-        Matter(
-            kind=TaskKind.MPESA_CONFIGURATION,
-            title="M-Pesa refuses our initiator's settings",
-            description=f"{code or 'no code'}: {message} Refunds and questions to M-Pesa do not"
-            " work until it is mended. See `python manage.py config check`.",
-            dedupe_key=f"mpesa_initiator:{code}:{now:%Y-%m-%d}",
-        ),
-        now,
-    )
-
-
 def _find_contradiction(request: MpesaRequest, ids: NamedIds) -> str | None:
     """An id of ours that it takes is given back or not, so a payout's proves nothing either way."""
     named = [("ConversationID", request.conversation_id, ids.conversation_id)]
@@ -233,29 +203,6 @@ def _find_contradiction(request: MpesaRequest, ids: NamedIds) -> str | None:
         if ours and theirs and ours != theirs:
             return f"The answer names {name} {theirs}, but the request was {ours}."
     return None
-
-
-def _report_mismatch(session: Session, request: MpesaRequest, sentence: str, now: datetime) -> None:
-    _report(session, request, TaskKind.MISMATCHED_CALLBACK, f"{sentence} It moved nothing.", now)
-
-
-def _report(
-    session: Session, request: MpesaRequest, kind: TaskKind, sentence: str, now: datetime
-) -> None:
-    refund = session.get(Refund, request.refund_id) if request.refund_id is not None else None
-    file_task(
-        session,
-        Matter(
-            kind=kind,
-            title=f"An answer of M-Pesa's does not fit request {request.id} ({request.kind})",
-            description=sentence,
-            dedupe_key=f"{kind}:request:{request.id}",
-        ),
-        now,
-        order_id=refund.order_id if refund else None,
-        refund_id=request.refund_id,
-        receipt=request.receipt,
-    )
 
 
 def _move(

@@ -6,6 +6,8 @@ from secrets import token_hex
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import BadRequest
 
+from app.utils.draining import is_draining
+
 API_SEGMENTS = frozenset(
     {
         "api",
@@ -39,11 +41,12 @@ def init_http(app: Flask, *, https: bool, trusted_hosts: frozenset[str]) -> None
 
     def refuse_other_hosts() -> None:
         if _hostname(request.environ.get("HTTP_HOST", "")) not in trusted_hosts:
+            g.close_connection = True
             raise BadRequest("This is not the host of this shop. Correct the Host header.")
 
     # Not Werkzeug's TRUSTED_HOSTS: it cuts its entries at the first colon, so [::1] never matches.
     app.before_request(refuse_other_hosts)
-    app.before_request(_refuse_two_lengths)
+    app.before_request(_refuse_doubtful_lengths)
     app.before_request(_refuse_what_is_no_text)
     app.after_request(_add_headers)
     if https:
@@ -54,13 +57,22 @@ def request_id() -> str:
     """This request's id: the caller's if it is sane, otherwise a new one."""
     if "request_id" not in g:
         given = request.headers.get(REQUEST_ID_HEADER, "")
-        g.request_id = given if _SANE_REQUEST_ID.fullmatch(given) else token_hex(16)
+        g.request_id = given if is_sane_request_id(given) else token_hex(16)
     return str(g.request_id)
+
+
+def is_sane_request_id(text: str) -> bool:
+    """Whether a caller's id may stand in our logs and answers."""
+    return _SANE_REQUEST_ID.fullmatch(text) is not None
 
 
 def wants_problem() -> bool:
     """True where errors are for programs, False where they are for people."""
-    return request.path.lstrip("/").partition("/")[0] in API_SEGMENTS
+    return is_for_programs(request.path)
+
+
+def is_for_programs(path: str) -> bool:
+    return path.lstrip("/").partition("/")[0] in API_SEGMENTS
 
 
 def _hostname(host: str) -> str:
@@ -69,14 +81,20 @@ def _hostname(host: str) -> str:
     return match.group(1).lower() if match else ""
 
 
-def _refuse_two_lengths() -> None:
-    """A body with two lengths is read differently by two servers: that is how one request is
-    smuggled inside another.
+def _refuse_doubtful_lengths() -> None:
+    """A body whose length two servers read differently is how one request is smuggled inside
+    another.
     """
+    coding = request.environ.get("HTTP_TRANSFER_ENCODING")
+    if not coding:
+        return
     # WSGI allows a server to give an absent length as an empty one.
-    if request.environ.get("HTTP_TRANSFER_ENCODING") and request.environ.get("CONTENT_LENGTH"):
+    if request.environ.get("CONTENT_LENGTH"):
         g.close_connection = True
         raise BadRequest("Send Content-Length or Transfer-Encoding, not both.")
+    if coding.strip().lower() != "chunked":
+        g.close_connection = True
+        raise BadRequest("Of transfer encodings, send chunked, once, or none.")
 
 
 def _refuse_what_is_no_text() -> None:
@@ -102,7 +120,7 @@ def _add_headers(response: Response) -> Response:
     headers[REQUEST_ID_HEADER] = request_id()
     if response.status_code >= 400 or "Cache-Control" not in headers:  # noqa: PLR2004 - the first error status
         headers["Cache-Control"] = "no-store"
-    if g.get("close_connection"):
+    if g.get("close_connection") or is_draining():
         headers["Connection"] = "close"
     return response
 

@@ -120,6 +120,14 @@ class RedisCounters:
         return Window(hits, self._storage.get_expiry(key)) if hits else None
 
 
+_store_failure_listeners: list[Callable[[], None]] = []
+
+
+def on_store_failure(listener: Callable[[], None]) -> None:
+    """Have ``listener`` called, in this process, whenever the store of counts does not answer."""
+    _store_failure_listeners[:] = [listener]
+
+
 class SteadyCounters:
     """Another store, and memory for a while whenever that one does not answer."""
 
@@ -142,6 +150,8 @@ class SteadyCounters:
         except (StorageError, SQLAlchemyError) as error:
             self._rest_until = time.monotonic() + FALLBACK_SECONDS
             log.warning("rate_limit_store_down", error=str(error)[:200])
+            for listener in _store_failure_listeners:
+                listener()
             return question(self._memory)
 
 

@@ -6,6 +6,12 @@ import re
 _MSISDN = re.compile(r"(?:\+?254|0)?([17][0-9]{8})")
 _DECORATION = re.compile(r"[ \-().]")
 _LONGEST_SPELLING = 24
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_MASK = re.compile(r"\+?([0-9]*)[*xX#]+([0-9]*)")
+_COUNTRY = "254"
+_BARE_DIGITS = 9
+_FEWEST_TELLING_DIGITS = 4
+"""Of those after the country's; Safaricom's own mask leaves as many."""
 
 
 def normalise_msisdn(text: str) -> str:
@@ -36,27 +42,32 @@ def mask_msisdn(msisdn: str | None) -> str:
     return f"{msisdn[:4]}****{msisdn[-3:]}" if len(msisdn) > len("2547678") else "****"
 
 
-_HASH = re.compile(r"[0-9a-fA-F]{64}")
-_MASKED = re.compile(r"[0-9*]{9,15}")
-_FEWEST_DIGITS_SHOWN = 4
-
-
 def fits_msisdn(shown: str | None, msisdn: str) -> bool | None:
-    """Whether what M-Pesa shows of a payer's phone can be this one; None where it says nothing.
+    """Whether what M-Pesa shows of a payer fits ``2547XXXXXXXX``; None if it does not tell.
 
-    It may be whole, its SHA-256 in hexadecimal, or masked: ``2547 ***** 678``, ``25470****678``.
-    How many digits a mask hides is not promised, so only those on both sides are compared.
+    Daraja shows the plain number, its SHA-256 in hexadecimal, or a mask like ``2547 ***** 126``.
+    How many digits a mask hides is not promised, so only those on both sides are compared. A
+    number that fits a mask is not thereby the payer's; one that does not fit is not.
     """
-    bare = re.sub(_DECORATION, "", shown or "")
+    bare = re.sub(r"\s", "", shown or "")
     if _HASH.fullmatch(bare):
         return hashlib.sha256(msisdn.encode()).hexdigest() == bare.lower()
-    if _MSISDN.fullmatch(bare):
-        return normalise_msisdn(bare) == msisdn
-    if not _MASKED.fullmatch(bare) or "*" not in bare:
-        return None
-    head, tail = bare.partition("*")[0], bare.rpartition("*")[2]
-    if len(head) + len(tail) < _FEWEST_DIGITS_SHOWN:
-        return None
+    if mask := _MASK.fullmatch(bare):
+        return _fits_mask(msisdn, bare, *mask.groups())
+    whole = whole_msisdn(bare)
+    return None if whole is None else whole == msisdn
+
+
+def _fits_mask(msisdn: str, masked: str, head: str, tail: str) -> bool | None:
     if head.startswith("0"):
-        head = "254" + head[1:]
-    return msisdn.startswith(head) and msisdn.endswith(tail)
+        head = _COUNTRY + head[1:]
+    elif head and not head.startswith(_COUNTRY):
+        if len(masked) != _BARE_DIGITS:
+            return None
+        head = _COUNTRY + head
+    if len(head) + len(tail) >= len(msisdn):
+        return None
+    if not (msisdn.startswith(head) and msisdn.endswith(tail)):
+        return False
+    telling = len(head.removeprefix(_COUNTRY)) + len(tail)
+    return True if telling >= _FEWEST_TELLING_DIGITS else None

@@ -8,12 +8,14 @@ what the browser asks for.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from babel.messages.pofile import read_po
 from flask import Flask, g, has_request_context, request
 from markupsafe import Markup
+from werkzeug.datastructures import LanguageAccept
 
 LANGUAGES = {"en": "English", "sw": "Kiswahili"}
 DEFAULT_LANGUAGE = "en"
@@ -49,16 +51,18 @@ def choose_language() -> str:
     if not has_request_context():
         return DEFAULT_LANGUAGE
     if "language" not in g:
-        wanted = request.cookies.get(COOKIE, "")
-        if wanted not in LANGUAGES:
-            wanted = _preferred()
-        g.language = wanted
+        g.language = language_asked(request.cookies, request.accept_languages)
     return str(g.language)
 
 
-def _preferred() -> str:
-    """The first language of the browser's list that we speak; sw-KE is sw."""
-    asked = (tag.partition("-")[0].lower() for tag, _ in request.accept_languages)
+def language_asked(cookies: Mapping[str, str], accepted: LanguageAccept) -> str:
+    """What the cookie says, or the first language of the browser's list that we speak; sw-KE is
+    sw.
+    """
+    wanted = cookies.get(COOKIE, "")
+    if wanted in LANGUAGES:
+        return wanted
+    asked = (tag.partition("-")[0].lower() for tag, _ in accepted)
     return next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LANGUAGE)
 
 

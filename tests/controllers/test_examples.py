@@ -34,6 +34,7 @@ BASE = "http://localhost"
 UNHAPPY = {
     "POST /api/orders/{order_id}/fulfil": 409,  # the first order is not paid yet
     "POST /api/pay/cb/{token}": 404,  # only Safaricom knows the token
+    "GET /metrics": 404,  # nobody is let in
     "POST /api/pay/c2b/confirm/{secret}": 404,
     "POST /api/pay/c2b/validate/{secret}": 404,
     "POST /api/pay/result/{token}": 404,

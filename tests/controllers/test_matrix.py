@@ -239,6 +239,7 @@ ENTRIES = [
     Entry("GET", "/docs", _everybody(200)),
     Entry("GET", "/healthz", _everybody(200)),
     Entry("GET", "/readyz", _everybody(200)),
+    Entry("GET", "/metrics", _everybody(404)),
     Entry("GET", "/api/openapi.json", _everybody(200)),
     Entry("GET", "/api/categories", _everybody(200)),
     Entry("POST", "/api/categories", _admin(201), {"name": "Hats #"}),

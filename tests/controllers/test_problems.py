@@ -115,9 +115,7 @@ def test_a_locked_or_cancelled_statement_is_a_503_with_a_hint(new_app, database)
 
 
 @pytest.mark.fault("F38")
-def test_an_exhausted_pool_is_a_503(new_app, database_kind, database_url):
-    if database_kind == "sqlite":
-        pytest.skip("SQLite's connections are not limited")
+def test_an_exhausted_pool_is_a_503(new_app, database_url):
     from app.db import EXTENSION, Database
 
     small = Database(database_url, pool_size=1, pool_timeout_seconds=0.05)

@@ -90,6 +90,10 @@ class Returned:
     document: dict[str, Any]
     states: list[str]
     details: list[str]
+    doubted_for: str
+    """Why nobody knew at first what became of it; empty where somebody always did."""
+    found_by: str
+    """What told first that the money went back: its result, or a question that came before."""
     tasks: list[str]
     notifications: int
     inbox: list[str | None]
@@ -247,6 +251,8 @@ def _look_at(tale: Tale, case: Case) -> Returned:
         document=answer.json(),
         states=[step.to_state for step in steps if step.from_state != step.to_state],
         details=[step.detail or "" for step in steps],
+        doubted_for=next((step.detail or "" for step in steps if step.to_state == "unknown"), ""),
+        found_by=next((step.source for step in steps if step.to_state == "succeeded"), ""),
         tasks=list(tasks),
         notifications=told or 0,
         inbox=list(inbox),

@@ -3,8 +3,8 @@ import ssl
 import pytest
 from daraja_fakes import LoopbackServer, settings, store_with_token
 
+from app.integrations.deadline_transport import DeadlineTransport
 from app.integrations.mpesa import DarajaClient
-from app.integrations.mpesa.transport import DeadlineTransport
 from app.utils.clock import utc_now
 
 

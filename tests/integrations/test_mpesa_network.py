@@ -24,6 +24,7 @@ from daraja_fakes import (
     store_with_token,
 )
 
+from app.integrations.deadline_transport import DeadlineTransport
 from app.integrations.mpesa import (
     DarajaClient,
     MemoryTokenStore,
@@ -32,7 +33,6 @@ from app.integrations.mpesa import (
     MpesaUnavailable,
     MpesaUncertain,
 )
-from app.integrations.mpesa.transport import DeadlineTransport
 from app.ports import Verdict
 from app.utils.clock import utc_now
 

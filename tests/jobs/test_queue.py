@@ -121,6 +121,22 @@ def test_a_delayed_ring_runs_later_and_not_before(queue_url, recorder, start_con
     assert 1.5 <= time.monotonic() - rung_at < 30
 
 
+def test_rings_are_counted_until_a_worker_hears_them(queue_url, recorder, start_consumer, ring_at):
+    doorbell = ring_at(queue_url)
+    assert doorbell.waiting() == 0
+    for row_id in range(3):
+        doorbell.ring("look", row_id)
+    assert doorbell.waiting() == 3
+    start_consumer(queue_url)
+    assert recorder.wait_for(3) == [0, 1, 2]
+    assert doorbell.waiting() == 0
+
+
+def test_of_a_queue_that_is_down_nobody_knows_how_many_wait(ring_at, capsys):
+    assert ring_at("redis://127.0.0.1:1/0").waiting() is None
+    assert "queue_unreadable" in capsys.readouterr().err
+
+
 def test_two_workers_side_by_side_run_each_ring_once(queue_url, recorder, start_consumer, ring_at):
     start_consumer(queue_url)
     start_consumer(queue_url)

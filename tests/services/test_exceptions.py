@@ -127,6 +127,8 @@ def ended(session, case: str) -> Order:
         cancel_order(session, actor_of_buyer(session, order), order.id, NOW)
     if case == "paid":
         pay(session, ask_to_pay(session, order))
+    if case == "called paid":
+        settle_payment(session, ask_to_pay(session, order).id, QUERIED_PAID, NOW)
     return order
 
 
@@ -145,6 +147,8 @@ EFFECTS = [
     ("part, expired", 90_000, Effect.OWED_BACK, 90_000, 0, "expired"),
     ("cancelled", 150_000, Effect.OWED_BACK, 150_000, 0, "cancelled"),
     ("paid", 150_000, Effect.OWED_BACK, 150_000, 0, "paid"),
+    ("called paid", 150_000, Effect.JOINS, 0, 0, "paid"),
+    ("called paid", 150_100, Effect.OWED_BACK, 150_100, 0, "paid"),
 ]
 
 
@@ -153,7 +157,8 @@ def test_an_admin_is_told_beforehand_what_the_money_will_do(
     session, admin, case, cents, effect, excess, lacking, status
 ):
     order = ended(session, case)
-    task = unmatched(session, cents=cents)
+    hidden = {"payer_phone": None} if case == "called paid" else {}
+    task = unmatched(session, cents=cents, **hidden)
     owed = -balances_of(session, order.id)[Account.REFUNDS_DUE]
     before = snapshot(session)
     found, foresight = foresee_attachment(session, admin, task.id, order.number.lower())

@@ -23,9 +23,8 @@ from app.services.mpesa_requests import (
     record_request,
     record_request_refusal,
     record_request_silence,
-    report_refused_settings,
-    report_unreadable_answer,
 )
+from app.services.request_reports import report_refused_settings, report_unreadable_answer
 from app.utils.callback_secret import CallbackSecret
 from tests.core import SECRET, after, snapshot, thrown_away
 from tests.factories import NOW
@@ -219,7 +218,7 @@ def test_what_the_queue_gave_up_is_unknown_also_where_no_id_is_named(session):
 def test_an_unreadable_answer_is_for_a_person_once(session):
     request = make_request(session)
     for _ in range(2):
-        report_unreadable_answer(session, request.id, 17, "no JSON", NOW)
+        report_unreadable_answer(session, request, 17, "no JSON", NOW)
 
     task = session.scalars(select(Task)).one()
     assert task.kind == "unreadable_callback"

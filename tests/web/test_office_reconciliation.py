@@ -123,7 +123,9 @@ def test_a_refund_that_the_statement_lacks_is_named(admin, database):
         refund = ask_refund(session, sale.admin, sale.payment, method=RefundKind.BY_HAND)
         actor = actor_of(sale.admin)
         record_by_hand(session, actor, refund.id, "UKM0000BYH", after(hours=1))
-    shown = words(send(admin, classic(paid(sale.receipt)), follow=True))
+    answer = send(admin, classic(paid(sale.receipt)), follow=True)
+    assert f'href="/office/refunds/{refund.id}"' in answer.text
+    shown = words(answer)
     assert "UKM0000BYH 22 Nov, 13:00 (19 hours) KSh 1,500" in shown
     assert f"Payment {sale.payment.id} Refund {refund.id} Nobody yet" in shown
 

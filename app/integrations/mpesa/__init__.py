@@ -1,7 +1,7 @@
 """The adapter for Safaricom's Daraja: it knows no table and no web framework."""
 
 from app.integrations.mpesa.breaker import CircuitBreaker
-from app.integrations.mpesa.c2b import C2bNotice, compatible_msisdn, read_c2b_notice
+from app.integrations.mpesa.c2b import C2bNotice, read_c2b_notice
 from app.integrations.mpesa.client import DarajaClient
 from app.integrations.mpesa.credentials import certificate_subject, security_credential
 from app.integrations.mpesa.errors import (
@@ -77,7 +77,6 @@ __all__ = [
     "TransactionFacts",
     "UnreadableMessage",
     "certificate_subject",
-    "compatible_msisdn",
     "explain",
     "explain_merchant_result",
     "read_api_result",

@@ -1,10 +1,8 @@
 """The notice of a payment that the payer began: Pay Bill or Buy Goods from the M-Pesa menu."""
 
-import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, TypeVar
 
 from app.integrations.mpesa.fields import (
@@ -17,15 +15,9 @@ from app.integrations.mpesa.fields import (
     read_receipt,
     text_of,
 )
-from app.utils.phone import normalise_msisdn
 
 _SHORTCODE = re.compile(r"[0-9]{5,7}")
-_HASH = re.compile(r"[0-9A-Fa-f]{64}")
-_MASK = re.compile(r"\+?([0-9]*)[*xX#]+([0-9]*)")
 _NAMES = ("FirstName", "MiddleName", "LastName")
-_COUNTRY = "254"
-_BARE_DIGITS = 9
-_FEWEST_TELLING_DIGITS = 2
 _LONGEST_REFERENCE = 40
 _LONGEST_PHONE = 64
 _LONGEST_NAME = 120
@@ -76,38 +68,6 @@ def read_c2b_notice(raw: bytes) -> C2bNotice:
         third_party_id=_read_text(notice, "ThirdPartyTransID", _LONGEST_ID),
         balance_cents=read_balance_cents(notice.get("OrgAccountBalance")),
     )
-
-
-def compatible_msisdn(shown: str, msisdn: str) -> bool | None:
-    """Whether what Safaricom shows of a payer fits ``2547XXXXXXXX``; None if it does not tell.
-
-    Daraja, C2B: the plain number, its SHA-256, or a mask like ``2547 ***** 126``. A number that
-    fits a mask is not thereby the payer's; one that does not fit is not.
-    """
-    bare = re.sub(r"\s", "", shown)
-    if _HASH.fullmatch(bare):
-        return hmac.compare_digest(bare.lower(), sha256(msisdn.encode()).hexdigest())
-    if mask := _MASK.fullmatch(bare):
-        return _fits_mask(msisdn, bare, *mask.groups())
-    try:
-        return normalise_msisdn(bare) == msisdn
-    except ValueError:
-        return None
-
-
-def _fits_mask(msisdn: str, masked: str, head: str, tail: str) -> bool | None:
-    if head.startswith("0"):
-        head = _COUNTRY + head[1:]
-    elif head and not head.startswith(_COUNTRY):
-        if len(masked) != _BARE_DIGITS:
-            return None
-        head = _COUNTRY + head
-    if len(head) + len(tail) >= len(msisdn):
-        return None
-    if not (msisdn.startswith(head) and msisdn.endswith(tail)):
-        return False
-    telling = len(head.removeprefix(_COUNTRY)) + len(tail)
-    return True if telling >= _FEWEST_TELLING_DIGITS else None
 
 
 def _need(value: Value | None, name: str) -> Value:

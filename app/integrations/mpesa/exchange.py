@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 
+from app.integrations.deadline_transport import DeadlineTransport
 from app.integrations.mpesa.breaker import CircuitBreaker
 from app.integrations.mpesa.errors import (
     MpesaError,
@@ -17,7 +18,6 @@ from app.integrations.mpesa.errors import (
 )
 from app.integrations.mpesa.settings import MpesaSettings
 from app.integrations.mpesa.strict_json import UnreadableJson, load_strict_json
-from app.integrations.mpesa.transport import DeadlineTransport
 
 _SHORTEST_SECRET = 8
 _ENCODINGS_READ = frozenset({"", "identity", "gzip", "deflate"})

@@ -12,7 +12,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 
-from app.integrations.mpesa.transport import DeadlineTransport
+from app.integrations.deadline_transport import DeadlineTransport
 from app.integrations.outside.certificates import judge, read_expiry
 
 _LARGEST_BODY_BYTES = 65_536

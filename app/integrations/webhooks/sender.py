@@ -20,7 +20,7 @@ from threading import Lock
 import httpx2
 
 from app.db import in_transaction
-from app.integrations.mpesa.transport import DeadlineTransport
+from app.integrations.deadline_transport import DeadlineTransport
 from app.ports import Clock, WebhookAnswer, WebhookRequest
 from app.utils.web_address import CallRules, is_open_to, read_web_address
 

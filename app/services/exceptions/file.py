@@ -23,7 +23,7 @@ from app.models import (
 )
 from app.policies import Actor
 from app.services.exceptions.actions import Action, Situation, allowed_actions
-from app.services.exceptions.foresee import Foresight, foresee
+from app.services.exceptions.foresee import Foresight, foresee, foresee_receipt
 from app.services.exceptions.offers import RefundOffer, offer_refunds
 from app.services.exceptions.queue import Queued, find_queued
 from app.services.exceptions.situation import find_claim, lines_of, read_situation
@@ -184,7 +184,7 @@ def _suggest(session: Session, row: MpesaReceipt | None, now: datetime) -> list[
         return suggested
     for one in suggest_orders(session, row.bill_reference, row.amount_cents, row.payer_phone, now):
         order = session.get_one(Order, one.order_id)
-        foresight = foresee(session, order, row.amount_cents)
+        foresight = foresee_receipt(session, order, row)
         suggested.append(Suggested(one, OrderStatus(order.status), foresight))
     return suggested
 

@@ -5,9 +5,11 @@ from enum import StrEnum
 
 from sqlalchemy.orm import Session
 
-from app.models import Account, Order, OrderStatus
+from app.models import Account, MpesaReceipt, Order, OrderStatus, PaymentState
+from app.services.answered_prompts import find_answered_prompt
 from app.services.hold_stock import could_sell_again
 from app.services.ledger import balances_of, excess_of
+from app.services.unmatched_money import facts_of
 from app.services.use_money import find_rest
 from app.utils.money import CENTS_PER_SHILLING, whole_shillings
 
@@ -19,6 +21,9 @@ class Effect(StrEnum):
     """The order waits for the rest."""
     REVIVES = "revives"
     """The order is over, but its goods are there: it is paid after all."""
+    JOINS = "joins"
+    """It is the money of a prompt that M-Pesa had called paid: counted already, now with a receipt.
+    """
     OWED_BACK = "owed_back"
     """The order takes no money any more: all of it is to be refunded."""
 
@@ -30,6 +35,14 @@ class Foresight:
     effect: Effect
     excess_cents: int = 0
     lacking_cents: int = 0
+
+
+def foresee_receipt(session: Session, order: Order, row: MpesaReceipt) -> Foresight:
+    """What money without an order would do to this one."""
+    prompt = find_answered_prompt(session, order, facts_of(row))
+    if prompt is not None and prompt.status == PaymentState.SUCCEEDED:
+        return Foresight(Effect.JOINS)
+    return foresee(session, order, row.amount_cents)
 
 
 def foresee(session: Session, order: Order, amount_cents: int) -> Foresight:

@@ -10,7 +10,7 @@ from app.errors import Conflict, InvalidInput
 from app.models import MpesaReceipt, Order, Payment, ReceiptState, TaskKind
 from app.policies import Actor
 from app.services.exceptions.actions import Action
-from app.services.exceptions.foresee import Effect, Foresight, foresee
+from app.services.exceptions.foresee import Effect, Foresight, foresee_receipt
 from app.services.exceptions.messages import dismiss_message
 from app.services.exceptions.take_up import Case, close, find_exception, take_up
 from app.services.unmatched_money import attach_money, dismiss_money
@@ -43,7 +43,7 @@ def foresee_attachment(
     if row is None or row.state != ReceiptState.UNMATCHED:
         raise Conflict("This cannot be done here now.", code="not_possible_now")
     order = find_order_by_number(session, order_number)
-    return order, foresee(session, order, row.amount_cents)
+    return order, foresee_receipt(session, order, row)
 
 
 def attach_to_order(
@@ -59,7 +59,7 @@ def attach_to_order(
     case = take_up(session, actor, task_id, Action.ATTACH, order_id=order_id)
     if case.order is None or case.row is None:
         raise RuntimeError(f"Task {task_id} has no money to attach.")
-    if ask.expected not in (None, foresee(session, case.order, case.row.amount_cents).effect):
+    if ask.expected not in (None, foresee_receipt(session, case.order, case.row).effect):
         raise Conflict(
             "The order has changed meanwhile, and the money would do something else now. Look at"
             " it again.",

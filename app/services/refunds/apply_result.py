@@ -9,7 +9,6 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
 from app.models import Refund, RefundEvent, RefundKind, RefundState, TaskKind
-from app.services.mpesa_requests import report_refused_settings
 from app.services.records import Matter, file_task
 from app.services.refunds.finish_refund import (
     contradict,
@@ -26,6 +25,7 @@ from app.services.refunds.move_refund import (
     record_refund_event,
 )
 from app.services.refunds.values import RefundNews, RefundVerdict
+from app.services.request_reports import report_refused_settings
 from app.utils.money import cents_to_wire
 
 CONFIRM_AFTER = timedelta(minutes=1)

@@ -127,6 +127,7 @@ EFFECT_DONE: dict[str, str] = {
     "pays": mark("The order is paid. The buyer is told."),
     "pays_part": mark("The money is counted, and the order waits for the rest. The buyer is told."),
     "revives": mark("The order is paid after all. The buyer is told."),
+    "joins": mark("The receipt is on the payment that M-Pesa had called paid."),
     "owed_back": mark("The money is counted, and is to be sent back: see the new matter."),
 }
 """What giving money to an order did."""
