@@ -144,6 +144,8 @@ def _alembic(database: Database) -> Iterator[AlembicConfig]:
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         if database.is_sqlite:
+            # It reads before it writes: beside a shop that runs, a reader cannot turn writer.
+            connection.execution_options(sqlite_begin="IMMEDIATE")
             with _foreign_keys_off(connection):
                 yield config
                 connection.commit()
