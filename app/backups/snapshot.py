@@ -32,7 +32,7 @@ def snapshot_of(database: Database) -> Iterator[Connection]:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
-            connection.exec_driver_sql(f"SET LOCAL {setting} = 0")
+            connection.exec_driver_sql(f"SET LOCAL {setting} = 0")  # it may take long
         connection.exec_driver_sql("SET LOCAL bytea_output = 'hex'")
         yield connection
         connection.rollback()

@@ -27,7 +27,11 @@ def open_keeper(url: str, *, schema: str | None = None) -> Database:
     """
     database = Database(url)
     if not database.is_sqlite:
-        settings = [f"SET application_name = '{OURS}'", "SET statement_timeout = 0"]
+        settings = [
+            f"SET application_name = '{OURS}'",
+            "SET statement_timeout = 0",
+            "SET idle_in_transaction_session_timeout = 0",  # while we write to a slow disk
+        ]
         if schema is not None:
             settings.append(f"SET search_path = {schema}")
 

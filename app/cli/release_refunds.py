@@ -30,8 +30,9 @@ def release(although: str | None) -> None:
             is_clear = _show_forgotten(session, numbers)
         if not is_clear and although is None:
             raise Failure(
-                "Refunds stay held. Note each of these as a refund made by hand (payments refund"
-                " --by-hand, or in the office), or say --although why they are none."
+                "Refunds stay held. Import the statement of that time, and note what went out as"
+                " refunds made by hand (payments refund --by-hand, or in the office); or say"
+                " --although why they may go."
             )
         with database.transaction() as session:
             waiting = release_refunds(session, numbers, utc_now(), although=although)

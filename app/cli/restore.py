@@ -97,12 +97,16 @@ def _tell(restored: "Restored", config: "Config") -> None:
         click.echo("It was moved, so nothing is held. Start it.")
         return
     taken = restored.precautions
-    click.echo(
-        f"\nNobody knows any more what happened after that. {taken.doubtful_refunds} refunds that"
-        f" were still to be sent are unknown now, each with a task; {taken.asked_refunds} refunds"
-        f" and {taken.asked_payments} payments will be asked about; {taken.waiting_orders} unpaid"
-        f" orders wait a day longer; {taken.ended_sessions} people have to sign in again."
-    )
+    click.echo("\nNobody knows any more what happened after that. So there are now:")
+    for what, count in (
+        ("refunds that were still to be sent: unknown, each with a task", taken.doubtful_refunds),
+        ("refunds that will be asked about", taken.asked_refunds),
+        ("payments that will be asked about", taken.asked_payments),
+        ("unpaid orders that wait a day longer", taken.waiting_orders),
+        ("people who have to sign in again", taken.ended_sessions),
+    ):
+        click.echo(f"  {count:>6}  {what}")
+    click.echo("What to do:")
     for number, step in enumerate(_steps(config, made), 1):
         click.echo(f"{number}. {step}")
 

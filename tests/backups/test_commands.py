@@ -125,7 +125,8 @@ def test_a_restore_says_what_to_do_next_and_refunds_are_held_until_it_is_done(ho
     assert restored.returncode == 0, restored.stderr
     for sentence in (
         "The shop before is kept as ",
-        "1 refunds that were still to be sent are unknown now, each with a task",
+        "\n       1  refunds that were still to be sent: unknown, each with a task\n",
+        "\n       1  payments that will be asked about\n",
         "1. Start the web server and the worker",
         "2. python manage.py payments pull",
         "3. Export M-Pesa's statement from ",
