@@ -1,6 +1,7 @@
 # make help lists what there is. A bare machine needs Python 3.11 or newer and make, no more.
 .POSIX:
 .PHONY: help run test drill drill-hosts bench check format lock clean dev screenshots overload
+.PHONY: reliability migrations-load
 
 PYTHON = python3
 UV_VERSION = 0.13.9
@@ -16,6 +17,7 @@ help:
 	@echo 'make bench    the shop beside its ceilings, as a table (BENCH_ARGS="catalogue --database sqlite" for some)'
 	@echo 'make check    formatting, lint, types, import rules, then every test with coverage'
 	@echo 'make reliability   run the tests of every named fault and write docs/reliability.md'
+	@echo 'make migrations-load   tables of a million orders changed while people read (BENCH_ARGS="--orders 100000" for fewer)'
 	@echo 'make overload     twice and four times the load that the shop can carry, and what becomes of it'
 	@echo 'make screenshots   take the pictures of docs/screenshots anew (needs Chromium)'
 	@echo 'make format   format the code and mend what the linter can mend'
@@ -46,6 +48,9 @@ check: $(V)/.dev-installed $(V)/.browser-found
 
 reliability: $(V)/.dev-installed
 	@exec $(BIN)/python -m tests.faults --write
+
+migrations-load: $(V)/.dev-installed
+	@exec $(BIN)/python -m bench.migrations $(BENCH_ARGS)
 
 overload: $(V)/.dev-installed
 	@exec $(BIN)/python -m bench.overload $(BENCH_ARGS)

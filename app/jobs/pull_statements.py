@@ -18,6 +18,7 @@ from app.jobs.work import Work
 from app.models import LineKind, MoneySource, StatementSource
 from app.ports import GatewayError, PulledRow, PullPage
 from app.services.paces import move_pace
+from app.services.restores import restored_from
 from app.services.statements import (
     LATE_ROWS,
     BookLine,
@@ -96,8 +97,9 @@ def register_for_list(work: Work, msisdn: str) -> None:
 def pull_statements(
     work: Work, since: datetime | None = None, on_page: OnPage = lambda _window: None
 ) -> list[Window]:
-    """Fetch the list from ``since``, or from where the last complete pull ended, until so lately
-    that it is believed to be complete. Answers the windows in order, the last of which may be open.
+    """Fetch the list until so lately that it is believed to be complete, from ``since`` or from
+    where the last complete pull ended; where there was none, from the backup that the shop was
+    restored from. Answers the windows in order, the last of which may be open.
     """
     windows = []
     for span in _windows(work, since):
@@ -113,7 +115,8 @@ def _windows(work: Work, since: datetime | None) -> Iterator[Span]:
     until = now - timedelta(seconds=work.config.mpesa_pull_settling_seconds)
     if since is None:
         with work.database.reading() as session:
-            last = pulled_until(session)
+            # what came after a backup is lost, also where the list had not been read before it
+            last = pulled_until(session) or restored_from(session)
         since = last - LATE_ROWS if last is not None else now - LONGEST_WINDOW
         since = max(since, now - LONGEST_ABSENCE)
     while since < until:
