@@ -1,6 +1,6 @@
 # make help lists what there is. A bare machine needs Python 3.11 or newer and make, no more.
 .POSIX:
-.PHONY: help run test drill drill-hosts check format lock clean dev screenshots overload
+.PHONY: help run test drill drill-hosts bench check format lock clean dev screenshots overload
 
 PYTHON = python3
 UV_VERSION = 0.13.9
@@ -13,6 +13,7 @@ help:
 	@echo 'make test     install what is needed, then run every test (PYTEST_ARGS="-k orders" for some)'
 	@echo 'make drill    the real shop against a failing M-Pesa, and the books compared (DRILL_ARGS="--payments 500")'
 	@echo 'make drill-hosts   the same on several machines, which are cut off and killed (needs root; HOSTS_ARGS="--short")'
+	@echo 'make bench    the shop beside its ceilings, as a table (BENCH_ARGS="catalogue --database sqlite" for some)'
 	@echo 'make check    formatting, lint, types, import rules, then every test with coverage'
 	@echo 'make reliability   run the tests of every named fault and write docs/reliability.md'
 	@echo 'make overload     twice and four times the load that the shop can carry, and what becomes of it'
@@ -32,6 +33,9 @@ drill: $(V)/.dev-installed
 
 drill-hosts: $(V)/.dev-installed
 	@exec $(BIN)/python -m drill.hosts $(HOSTS_ARGS)
+
+bench: $(V)/.dev-installed
+	@exec $(BIN)/python -m bench $(BENCH_ARGS)
 
 check: $(V)/.dev-installed $(V)/.browser-found
 	$(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Config
-from app.context import GATE, METER, WORK
+from app.context import CATALOGUE, GATE, METER, WORK
 from app.controllers import register_controllers
 from app.controllers.converters import IdConverter
 from app.controllers.rate_counters import build_limits
@@ -19,6 +19,7 @@ from app.ports import Ports
 from app.schemas.base import Money, Timestamp
 from app.schemas.problem import ProblemSchema
 from app.security import init_security, known_user_id
+from app.services.kept_catalogue import KeptCatalogue
 from app.utils.gate import Doorkeeper, Gate
 from app.utils.http import init_http
 from app.utils.json_provider import OrjsonProvider
@@ -51,6 +52,9 @@ def compose(config: Config, ports: Ports | None) -> Flask:
     work = build_work(config, ports, reserve=INTAKE_PLACES)
     app.extensions[WORK] = work
     app.extensions[EXTENSION] = work.database
+    app.extensions[CATALOGUE] = KeptCatalogue(
+        lambda: app.extensions[EXTENSION], config.catalogue_cache_bytes
+    )
     _configure(app, config)
     init_access_log(app, known_user_id)
     init_http(app, https=config.is_https, trusted_hosts=_trusted_hosts(config))

@@ -108,6 +108,8 @@ class Config:
     prompts_per_phone_10_minutes: int
     prompts_per_phone_day: int
 
+    catalogue_cache_bytes: int
+
     redis_url: str | None = field(repr=False)
     queue_url: str = field(repr=False)
     sweep_seconds: float
@@ -384,6 +386,7 @@ def _read(read: _Reader) -> Config:
         unsigned_callback_limit=read.text("UNSIGNED_CALLBACK_LIMIT", "300 per minute"),
         prompts_per_phone_10_minutes=read.whole("PROMPTS_PER_PHONE_10_MINUTES", 3, minimum=1),
         prompts_per_phone_day=read.whole("PROMPTS_PER_PHONE_DAY", 10, minimum=1),
+        catalogue_cache_bytes=read.whole("CATALOGUE_CACHE_BYTES", 16 * 1024 * 1024),
         redis_url=redis_url or None,
         queue_url=read.text("QUEUE_URL", redis_url or "sqlite:///instance/queue.db"),
         sweep_seconds=read.number("SWEEP_SECONDS", 15, minimum=0.05),

@@ -8,8 +8,10 @@ from flask import current_app
 from app.config import Config
 from app.db import current_database
 from app.jobs.work import Work
+from app.services.kept_catalogue import KeptCatalogue
 
 WORK = "sokoni_work"
+CATALOGUE = "sokoni_catalogue"
 GATE = "sokoni_gate"
 METER = "sokoni_meter"
 
@@ -23,6 +25,12 @@ def current_work() -> Work:
 def current_config() -> Config:
     work: Work = current_app.extensions[WORK]
     return work.config
+
+
+def current_catalogue() -> KeptCatalogue:
+    """The answers that this process keeps of its catalogue."""
+    kept: KeptCatalogue = current_app.extensions[CATALOGUE]
+    return kept
 
 
 def now() -> datetime:

@@ -18,6 +18,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, func, sele
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.asking import Asking
+
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",  # NORMAL may lose the last commits when the power goes: not with money
@@ -56,7 +58,9 @@ _uses_reserve: ContextVar[bool] = ContextVar("uses_reserve", default=False)
 
 
 class Database:
-    """An engine and the two ways to use it: reading() and transaction()."""
+    """An engine and the ways to use it: reading() and transaction(), and ``asking`` for what each
+    request asks.
+    """
 
     def __init__(
         self,
@@ -80,6 +84,7 @@ class Database:
             if self.reserve is None
             else sessionmaker(self.reserve, expire_on_commit=False)
         )
+        self.asking = Asking(self.engine)
         self.bell: Bell | None = None
 
     @contextmanager
@@ -132,6 +137,7 @@ class Database:
         return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
 
     def dispose(self) -> None:
+        self.asking.close()
         self.engine.dispose()
         if self.reserve is not None:
             self.reserve.dispose()

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +57,7 @@ def downgrade(database: Database, revision: str) -> None:
 
 def make_revision(database: Database, message: str) -> None:
     """Write a new migration from what the models say beyond the database."""
-    with _alembic(database) as config:
+    with _alembic(database) as config, _blind_to_expressions():
         command.revision(config, message=message, autogenerate=True)
 
 
@@ -80,11 +81,23 @@ def is_current(database: Database) -> bool:
 
 def differences(database: Database) -> list[str]:
     """What the models say and the migrations do not, one line each."""
-    with database.engine.connect() as connection:
+    with database.engine.connect() as connection, _blind_to_expressions():
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "include_name": is_in_models}
         )
         return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+
+
+@contextmanager
+def _blind_to_expressions() -> Iterator[None]:
+    """An index of an expression cannot be read back from SQLite, and each try is told of."""
+    with warnings.catch_warnings():
+        for said in (
+            "Skipped unsupported reflection of",
+            "autogenerate skipping metadata-specified",
+        ):
+            warnings.filterwarnings("ignore", f"{said} expression-based index")
+        yield
 
 
 def _scripts() -> ScriptDirectory:
@@ -92,8 +105,11 @@ def _scripts() -> ScriptDirectory:
 
 
 def is_in_models(name: str | None, kind: str, _parents: object) -> bool:
-    """The tables of the search belong to triggers: no model describes them."""
-    return not (kind == "table" and name is not None and name.startswith("search_"))
+    """The tables of the search, and the catalogue's marks, belong to triggers: no model describes
+    them.
+    """
+    of_triggers = ("search_", "catalogue_")
+    return not (kind == "table" and name is not None and name.startswith(of_triggers))
 
 
 @contextmanager

@@ -161,12 +161,16 @@ def _compare_pair(movement: Movement, booking: Booking, known: _Known) -> list[U
 
 
 def _is_elsewhere(movement: Movement, booking: Booking, known: _Known) -> bool:
-    """Money that a person was given to place may be booked for no order at all."""
+    """What the answer to a prompt is may be left to a person, and be booked for no order meanwhile.
+    Who typed the right number has told whose the money is.
+    """
     if movement.order is None:
         return movement.meant is not None and booking.order not in {None, movement.meant}
     if booking.order == movement.order:
         return False
-    return booking.order is not None or not known.tells_of_unbooked(movement)
+    if booking.order is not None or movement.is_from_menu:
+        return True
+    return not known.tells_of_unbooked(movement)
 
 
 def _is_misread(movement: Movement, booking: Booking, known: _Known) -> bool:

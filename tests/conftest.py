@@ -10,12 +10,13 @@ from flask import Flask
 
 from app import create_app, schema_migrations
 from app.config import Config
-from app.context import WORK
+from app.context import CATALOGUE, WORK
 from app.controllers.rate_counters import build_limits
 from app.db import EXTENSION, Database
 from app.jobs.work import Work
 from app.models import Base
 from app.ports import Ports
+from app.services.kept_catalogue import KeptCatalogue
 from app.utils.limiter import _EXTENSION as LIMITS
 from app.utils.places import INTAKE_PLACES
 from tests.factories import CHEAP_HASH
@@ -232,6 +233,7 @@ def make_app(config, database, ports, composed_apps):
         app.extensions.update(extensions)
         app.extensions[WORK] = Work(database, ports, own)
         app.extensions[EXTENSION] = database
+        app.extensions[CATALOGUE] = KeptCatalogue(lambda: database, own.catalogue_cache_bytes)
         app.extensions[LIMITS] = build_limits(own, lambda: database, ports.clock)
         return app
 

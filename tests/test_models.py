@@ -316,8 +316,21 @@ def test_what_is_once_is_once(session, shop):
         assert "unique" in str(caught.value).lower(), (name, key)
 
 
+def names_of_indexes(database) -> set[str]:
+    """SQLAlchemy cannot read those of expressions back from SQLite."""
+    known = (
+        "SELECT name FROM sqlite_master WHERE type = 'index'"
+        if database.is_sqlite
+        else "SELECT indexname FROM pg_indexes"
+    )
+    with database.reading() as session:
+        return set(session.scalars(text(known)))
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based")
 def test_the_database_has_every_constraint_of_the_models(database):
     found = inspect(database.engine)
+    indexes = names_of_indexes(database)
     for table in Base.metadata.sorted_tables:
         checks = {c["name"] for c in found.get_check_constraints(table.name)}
         uniques = {c["name"] for c in found.get_unique_constraints(table.name)}
@@ -329,9 +342,7 @@ def test_the_database_has_every_constraint_of_the_models(database):
         assert {fk["name"] for fk in found.get_foreign_keys(table.name)} == {
             fk.name for fk in table.foreign_key_constraints
         }
-        assert {i["name"] for i in found.get_indexes(table.name)} >= {
-            index.name for index in table.indexes
-        }
+        assert indexes >= {index.name for index in table.indexes}
 
 
 def test_a_deleted_rows_id_is_never_given_again(session):

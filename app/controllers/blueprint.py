@@ -4,6 +4,7 @@
 is wrong with either is a 400 that names each field.
 """
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import flask_smorest
@@ -31,6 +32,11 @@ class Parser(FlaskParser):
     """
 
     DEFAULT_VALIDATION_STATUS = 400
+
+    def use_args(self, argmap: Any, *args: Any, **kwargs: Any) -> Callable[..., Callable[..., Any]]:
+        """One schema for all requests: making one takes longer than reading a query with it."""
+        schema = argmap() if isinstance(argmap, type) else argmap
+        return super().use_args(schema, *args, **kwargs)
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:  # noqa: ARG002 - webargs' signature
         body = req.get_data(cache=True)

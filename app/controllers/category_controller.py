@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.context import now
 from app.controllers.blueprint import Blueprint
-from app.controllers.entity_tags import public_answer
+from app.controllers.catalogue_cache import kept_while_true, shows
 from app.controllers.idempotency import Answer, run_once
 from app.controllers.paging import page_response
 from app.db import reading, transaction
@@ -29,22 +29,24 @@ _schema = CategorySchema()
 
 @categories.get("/categories")
 @public
+@kept_while_true
 @categories.response(200, page_of(CategorySchema))
 def list_categories() -> Response:
     """The whole tree: the categories at its top, each with those below it."""
     with reading() as session:
         tops = read_category_tree(session)
-    return public_answer(page_response(Page(tops, next_cursor=None), _schema))
+    return shows(page_response(Page(tops, next_cursor=None), _schema), frozenset())
 
 
 @categories.get("/categories/<id:category_id>")
 @public
+@kept_while_true
 @categories.response(200, CategorySchema)
 def show_category(category_id: int) -> Response:
     """One category, with those below it."""
     with reading() as session:
         node = read_category(session, category_id)
-    return public_answer(jsonify(_schema.dump(node)))
+    return shows(jsonify(_schema.dump(node)), frozenset())
 
 
 @categories.post("/categories")

@@ -4,7 +4,7 @@ import re
 
 from flask import Response, request
 
-_REVALIDATE = "public, no-cache"
+REVALIDATE = "public, no-cache"
 """Anyone may keep it, and asks each time whether it is still so: stock and prices move."""
 
 
@@ -17,7 +17,7 @@ def public_answer(response: Response, tag: str | None = None) -> Response:
         response.add_etag()
     else:
         response.set_etag(tag)
-    response.headers["Cache-Control"] = _REVALIDATE
+    response.headers["Cache-Control"] = REVALIDATE
     response.make_conditional(request)
     return response
 

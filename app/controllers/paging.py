@@ -1,5 +1,6 @@
 """One page of a list as its answer."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,14 +10,19 @@ from flask import Response, request
 from app.services.pages import Page
 from app.utils.json_provider import json_response
 
+Dumper = Callable[[Sequence[Any]], list[dict[str, Any]]]
+"""Makes rows into what stands on the wire."""
 
-def page_response(page: Page[Any], schema: type[ma.Schema] | ma.Schema, **extra: Any) -> Response:
+
+def page_response(
+    page: Page[Any], schema: type[ma.Schema] | ma.Schema | Dumper, **extra: Any
+) -> Response:
     """``{"data": […], "page": {…}}`` and ``extra`` beside, with a Link header to the next page."""
     dumper = schema() if isinstance(schema, type) else schema
     info: dict[str, Any] = {"next": page.next_cursor, "has_more": page.next_cursor is not None}
     if page.total is not None:
         info["total"] = page.total
-    rows = dumper.dump(page.rows, many=True)
+    rows = dumper.dump(page.rows, many=True) if isinstance(dumper, ma.Schema) else dumper(page.rows)
     response = json_response({"data": rows, "page": info, **extra})
     if page.next_cursor is not None:
         response.headers["Link"] = f'<{_next_url(page.next_cursor)}>; rel="next"'

@@ -8,17 +8,15 @@ from app.controllers.paging import page_response
 from app.db import reading
 from app.schemas.search import (
     FacetsSchema,
-    SearchHitSchema,
     SearchPageSchema,
     SearchQuery,
-    hit_on_wire,
+    hits_on_wire,
 )
 from app.security import optional_actor, public
 from app.services.pages import Page
 from app.services.search import SearchAsk, search
 
 searching = Blueprint("search", __name__, description="One box for everything.")
-_hits = SearchHitSchema()
 _facets = FacetsSchema()
 
 
@@ -37,12 +35,8 @@ def get_search(ask: SearchAsk) -> Response:
     actor = optional_actor()
     with reading() as session:
         found = search(session, actor, ask)
-    page = Page(
-        [hit_on_wire(row, score) for row, score in found.rows],
-        found.next_cursor,
-        found.total if ask.include_total else None,
-    )
+    page = Page(found.rows, found.next_cursor, found.total if ask.include_total else None)
     response = page_response(
-        page, _hits, facets=_facets.dump(found.facets), corrected=found.corrected
+        page, hits_on_wire, facets=_facets.dump(found.facets), corrected=found.corrected
     )
     return public_answer(response) if actor is None else response

@@ -49,12 +49,15 @@ def build_database(config: Config, *, reserve: int = 0) -> Database:
 
 
 def connections_of(config: Config) -> int:
-    """How many connections to PostgreSQL one process may have open at its busiest."""
-    return pool_limit(config) + INTAKE_PLACES
+    """How many connections to PostgreSQL one process may have open at its busiest.
+
+    A thread that serves has one of its own beside the pool's, for what each request asks.
+    """
+    return pool_limit(config) + INTAKE_PLACES + config.web_threads
 
 
 def pool_limit(config: Config) -> int:
-    """How many of those serve whatever comes; the others are for reports of payments alone."""
+    """How many of those serve whatever comes; others are for reports of payments alone."""
     return _pool_size(config) + OVERFLOW
 
 

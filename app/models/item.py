@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, String, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.base import (
@@ -19,6 +19,7 @@ from app.models.base import (
 )
 
 MAX_STOCK = 1_000_000_000
+_LOWER_NAME = text("lower(name)")
 
 
 class Category(Base):
@@ -58,10 +59,16 @@ class Product(Base):
         whole("rating_count", 0, MAX_COUNT),
         CheckConstraint("reserved <= on_hand", name="reserved_is_on_hand"),
         UniqueConstraint("seller_id", "sku"),
-        Index("ix_products_category_id_id", "category_id", "id"),
+        # each list in each order, and nothing that a sale changes
         Index("ix_products_created_at_id", "created_at", "id"),
         Index("ix_products_price_cents_id", "price_cents", "id"),
-        Index("ix_products_name_id", "name", "id"),
+        Index("ix_products_lower_name_id", _LOWER_NAME, "id"),
+        Index("ix_products_category_id_created_at_id", "category_id", "created_at", "id"),
+        Index("ix_products_category_id_price_cents_id", "category_id", "price_cents", "id"),
+        Index("ix_products_category_id_lower_name_id", "category_id", _LOWER_NAME, "id"),
+        Index("ix_products_seller_id_created_at_id", "seller_id", "created_at", "id"),
+        Index("ix_products_seller_id_price_cents_id", "seller_id", "price_cents", "id"),
+        Index("ix_products_seller_id_lower_name_id", "seller_id", _LOWER_NAME, "id"),
     )
 
     id: Mapped[Id]
@@ -90,7 +97,11 @@ class Product(Base):
 
     @property
     def rating_average(self) -> float | None:
-        """With one decimal, halves rounded up; None before the first rating."""
-        if not self.rating_count:
-            return None
-        return (20 * self.rating_sum + self.rating_count) // (2 * self.rating_count) / 10
+        return average_rating(self.rating_sum, self.rating_count)
+
+
+def average_rating(rating_sum: int, rating_count: int) -> float | None:
+    """With one decimal, halves rounded up; None before the first rating."""
+    if not rating_count:
+        return None
+    return (20 * rating_sum + rating_count) // (2 * rating_count) / 10

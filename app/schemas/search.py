@@ -1,10 +1,10 @@
 """A search on the wire: what is asked, and what was found."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import marshmallow as ma
 
-from app.models import Product
 from app.schemas.base import (
     ListQuery,
     Money,
@@ -15,7 +15,9 @@ from app.schemas.base import (
     page_of,
 )
 from app.schemas.item import LONGEST_CATEGORY, ProductSchema
+from app.schemas.product_rows import product_on_wire
 from app.schemas.task import TaskSchema
+from app.services.product_rows import ProductRow
 from app.services.search import MOST_RANKED, Found, SearchAsk, SearchKind
 
 LONGEST_QUERY = 20_000
@@ -146,7 +148,14 @@ SearchPageSchema = page_of(
 )
 
 
-def hit_on_wire(found: Found, score: float) -> dict[str, Any]:
-    """What SearchHitSchema dumps."""
-    kind = "item" if isinstance(found, Product) else "task"
-    return {"type": kind, "score": score, kind: found}
+_task = TaskSchema()
+
+
+def hits_on_wire(hits: Sequence[tuple[Found, float]]) -> list[dict[str, Any]]:
+    """What SearchHitSchema says of each, written out."""
+    return [
+        {"type": "item", "score": score, "item": product_on_wire(found)}
+        if isinstance(found, ProductRow)
+        else {"type": "task", "score": score, "task": _task.dump(found)}
+        for found, score in hits
+    ]

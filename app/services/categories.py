@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from sqlalchemy import CTE, ColumnElement, exists, or_, select
+from sqlalchemy import CTE, BindParameter, ColumnElement, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.errors import InvalidInput, NotFound
@@ -70,16 +70,26 @@ def category_for_product(session: Session, wanted: str | int) -> Category:
     return found[0]
 
 
-def categories_within(wanted: str) -> CTE:
-    """The ids of what is meant by a slug or a name, and of everything below it."""
-    tree = select(Category.id).where(_is_meant_by(wanted)).cte("subtree", recursive=True)
+def categories_within(
+    wanted: str | BindParameter[str], as_slug: str | BindParameter[str] | None = None
+) -> CTE:
+    """The ids of what is meant by a slug or a name, and of everything below it.
+
+    ``as_slug`` is what slugify() makes of it, where ``wanted`` is a parameter.
+    """
+    meant = _is_meant_by(wanted, as_slug)
+    tree = select(Category.id).where(meant).cte("subtree", recursive=True)
     return tree.union(select(Category.id).join(tree, Category.parent_id == tree.c.id))
 
 
-def _is_meant_by(wanted: str) -> ColumnElement[bool]:
+def _is_meant_by(
+    wanted: str | BindParameter[str], as_slug: str | BindParameter[str] | None = None
+) -> ColumnElement[bool]:
     """A slug says it exactly. A name is the next best, as written or as its slug would be."""
     other = aliased(Category)
-    by_name = or_(Category.name == wanted, Category.slug == slugify(wanted))
+    if as_slug is None:
+        as_slug = slugify(str(wanted))
+    by_name = or_(Category.name == wanted, Category.slug == as_slug)
     return or_(
         Category.slug == wanted,
         by_name & ~exists(select(other.id).where(other.slug == wanted)),

@@ -26,10 +26,10 @@ def products_for_sale() -> Select[Product]:
 def find_product(session: Session, product_id: int) -> Product:
     """Raises NotFound."""
     if product_id > BIGGEST_ID:
-        raise _no_such_product()
+        raise no_such_product()
     product = session.scalar(products_for_sale().where(Product.id == product_id))
     if product is None:
-        raise _no_such_product()
+        raise no_such_product()
     return product
 
 
@@ -54,7 +54,7 @@ def lock_product(
         products_for_sale().where(Product.id == product_id).with_for_update(of=Product)
     )
     if product is None:
-        raise _no_such_product()
+        raise no_such_product()
     if expected_versions is not None and product.version not in expected_versions:
         raise PreconditionFailed(
             "The product has changed since you read it: read it again, then change it."
@@ -74,7 +74,7 @@ def lock_own_products(session: Session, actor: Actor, ids: Collection[int]) -> S
         .with_for_update(of=Product)
     ).all()
     if len(products) != len(ids):
-        raise _no_such_product()
+        raise no_such_product()
     for product in products:
         _refuse_stranger(actor, product)
     return products
@@ -88,5 +88,5 @@ def _refuse_stranger(actor: Actor, product: Product) -> None:
         )
 
 
-def _no_such_product() -> NotFound:
+def no_such_product() -> NotFound:
     return NotFound("There is no such product.", code="product_not_found")

@@ -60,16 +60,16 @@ def paginate(
     one entity gives entities; one of several columns gives tuples. Raises InvalidInput for a
     cursor that is not ours or belongs to another order.
     """
-    ordered = statement.order_by(None).order_by(*[_ordering(key) for key in keys])
+    ordered = statement.order_by(None).order_by(*[ordering(key) for key in keys])
     if request.cursor is not None:
-        ordered = ordered.where(_after(keys, _read_cursor(request.cursor, keys)))
+        ordered = ordered.where(after(keys, read_cursor(request.cursor, keys)))
     ordered = ordered.add_columns(*[key.column for key in keys]).limit(request.limit + 1)
     found = session.execute(ordered).all()
     rows = found[: request.limit]
     width = -len(keys)
     next_cursor = None
     if len(found) > request.limit:
-        next_cursor = _write_cursor(tuple(rows[-1][width:]), keys)
+        next_cursor = write_cursor(tuple(rows[-1][width:]), keys)
     return Page(
         rows=[row[0] if len(row) + width == 1 else tuple(row[:width]) for row in rows],
         next_cursor=next_cursor,
@@ -82,11 +82,11 @@ def _count(session: Session, statement: Select[*tuple[Any, ...]]) -> int:
     return session.execute(select(func.count()).select_from(inner)).scalar_one()
 
 
-def _ordering(key: SortKey) -> ColumnElement[Any]:
+def ordering(key: SortKey) -> ColumnElement[Any]:
     return key.column.desc() if key.descending else key.column.asc()
 
 
-def _after(keys: Sequence[SortKey], values: Sequence[Any]) -> ColumnElement[bool]:
+def after(keys: Sequence[SortKey], values: Sequence[Any]) -> ColumnElement[bool]:
     """Strictly after ``values``. Keys of one direction compare as a row, which an index serves."""
     if len({key.descending for key in keys}) == 1:
         row = tuple_(*[key.column for key in keys])
@@ -109,7 +109,7 @@ def _name(key: SortKey) -> str:
     return str(getattr(key.column, "key", None) or getattr(key.column, "name", "expression"))
 
 
-def _write_cursor(values: Sequence[Any], keys: Sequence[SortKey]) -> str:
+def write_cursor(values: Sequence[Any], keys: Sequence[SortKey]) -> str:
     plain = [
         {"at": value.isoformat()} if isinstance(value, datetime) else value for value in values
     ]
@@ -117,7 +117,7 @@ def _write_cursor(values: Sequence[Any], keys: Sequence[SortKey]) -> str:
     return base64.urlsafe_b64encode(document.encode()).rstrip(b"=").decode()
 
 
-def _read_cursor(cursor: str, keys: Sequence[SortKey]) -> list[Any]:
+def read_cursor(cursor: str, keys: Sequence[SortKey]) -> list[Any]:
     try:
         return _decoded(cursor, keys)
     except (ValueError, TypeError, RecursionError):

@@ -12,6 +12,7 @@ from app.services.comments import CommentView, list_comments
 from app.services.find_product import find_product
 from app.services.list_products import ProductFilter, list_products
 from app.services.pages import Page, PageRequest
+from app.services.product_rows import ProductRow
 
 NEIGHBOURS = 4
 
@@ -24,7 +25,7 @@ class ProductView:
     seller_name: str
     path: list[CategoryNode]
     comments: Page[CommentView]
-    neighbours: list[Product]
+    neighbours: list[ProductRow]
 
 
 def show_product(session: Session, product_id: int, comments: PageRequest) -> ProductView:
@@ -35,7 +36,7 @@ def show_product(session: Session, product_id: int, comments: PageRequest) -> Pr
     product = find_product(session, product_id)
     seller_name = session.scalars(select(User.username).where(User.id == product.seller_id)).one()
     path: list[CategoryNode] = []
-    neighbours: list[Product] = []
+    neighbours: list[ProductRow] = []
     if product.category is not None:
         slug = product.category.slug
         path = path_to_category(read_category_tree(session), slug)

@@ -12,7 +12,7 @@ def utc_now() -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """``2026-11-22T09:30:00Z``: whole seconds, UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 def next_hour_in_nairobi(now: datetime, hour: int) -> datetime:

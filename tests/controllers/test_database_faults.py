@@ -174,6 +174,8 @@ def fill_the_disk(database) -> None:
             cursor.execute(f"PRAGMA max_page_count = {pages}")
 
         database.engine.dispose()
+        with database.engine.connect() as connection:  # pages of what was dropped are room, too
+            connection.connection.dbapi_connection.execute("VACUUM")
         return
     with database.engine.begin() as connection:
         connection.execute(

@@ -184,10 +184,17 @@ def test_which_of_two_payments_of_an_order_the_prompt_brought_does_not_matter():
     assert comparison.matched == [(movements[0], bookings[1]), (movements[1], bookings[0])]
 
 
+def test_a_prompts_money_may_be_booked_for_nobody_only_where_a_person_is_told():
+    booking = booked(order=None, names=(RECEIPT,), about=None)
+    assert compare([moved()], [booking], [], []).count(Fault.WRONG_ORDER) == 1
+    told = [Matter("unmatched_money", receipt=RECEIPT)]
+    assert is_explained(compare([moved()], [booking], [], told))
+
+
 class TestMoneyThatCameByItself:
     """To the paybill: no prompt, and the payer typed the account."""
 
-    came = moved(checkout=None)
+    came = replace(moved(checkout=None), is_from_menu=True)
 
     def test_with_a_right_account_it_is_booked_for_that_order(self):
         booking = booked(names=(RECEIPT,), receipt=RECEIPT)
@@ -255,12 +262,12 @@ class TestMoneyThatCameByItself:
         assert faults_of(comparison) == [(Fault.WRONG_AMOUNT, OTHER_RECEIPT, 200)]
         assert comparison.differences == {ORDER: 200}
 
-    def test_with_a_right_account_it_is_booked_for_nobody_only_where_a_person_is_told(self):
+    def test_with_a_right_account_it_may_not_be_booked_for_nobody_whoever_is_told(self):
         booking = booked(order=None, names=(RECEIPT,), about=None)
-        comparison = compare([self.came], [booking], [], [])
-        assert comparison.count(Fault.WRONG_ORDER) == 1
         told = [Matter("unmatched_money", receipt=RECEIPT)]
-        assert is_explained(compare([self.came], [booking], [], told))
+        for tasks in ([], told):
+            comparison = compare([self.came], [booking], [], tasks)
+            assert comparison.count(Fault.WRONG_ORDER) == 1
 
     def test_in_no_book_it_is_lost_unless_a_person_was_told_of_its_receipt(self):
         came = moved(checkout=None, order=None)

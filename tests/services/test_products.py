@@ -520,7 +520,7 @@ def test_lists_are_sorted_with_ids_where_equal(session, seller, sort, order):
 
     page = list_products(session, ProductFilter(sort=sort), EVERYTHING)
 
-    assert [products.index(row) for row in page.rows] == order
+    assert [ids(products).index(row.id) for row in page.rows] == order
 
 
 @pytest.mark.parametrize("sort", list(ProductSort))
@@ -558,7 +558,7 @@ def test_a_page_of_products_with_their_categories_is_one_statement(session, sell
     )
 
     page = list_products(session, ProductFilter(), EVERYTHING)
-    slugs = [row.category.slug for row in page.rows]
+    slugs = [row.category for row in page.rows]
     assert len(slugs) == 5
     assert len(statements) == 1
 

@@ -419,10 +419,10 @@ def test_only_ones_own_tasks_are_found_beside_the_products(session, make):
         rows = search(session, user and actor_of(user), SearchAsk("boot", **wanted)).rows
         return [(type(row).__name__, getattr(row, "title", None)) for row, _ in rows]
 
-    assert found(amina) == [("Product", None), ("Task", mine.title), ("Task", given.title)]
+    assert found(amina) == [("ProductRow", None), ("Task", mine.title), ("Task", given.title)]
     assert found(amina, kind=SearchKind.TASKS) == found(amina)[1:]
-    assert found(amina, kind=SearchKind.ITEMS) == found(None) == [("Product", None)]
-    assert found(make_user(session)) == [("Product", None)]
+    assert found(amina, kind=SearchKind.ITEMS) == found(None) == [("ProductRow", None)]
+    assert found(make_user(session)) == [("ProductRow", None)]
     with refused(session, Unauthenticated, "unauthenticated"):
         found(None, kind=SearchKind.TASKS)
 
@@ -440,4 +440,4 @@ def test_pages_hold_products_and_tasks_in_one_order(session, make):
         seen.append((type(row).__name__, score))
         cursor = found.next_cursor
     assert cursor is None
-    assert seen == [("Product", 1.0), ("Task", 1.0), ("Product", 0.85), ("Task", 0.85)]
+    assert seen == [("ProductRow", 1.0), ("Task", 1.0), ("ProductRow", 0.85), ("Task", 0.85)]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.errors import Unauthenticated
 from app.models import Product, Task
 from app.policies import Actor
-from app.services.find_product import products_for_sale
+from app.services.product_rows import ProductRow, find_product_rows
 from app.services.search.candidates import Candidate, find_candidates
 from app.services.search.categories import CategoryBook
 from app.services.search.correct import correct
@@ -34,10 +34,10 @@ _ITEM, _TASK = 0, 1
 _MOST_SUGGESTED_FROM = 200
 
 
-def search_products(session: Session, ask: SearchAsk) -> SearchResult[Product]:
+def search_products(session: Session, ask: SearchAsk) -> SearchResult[ProductRow]:
     """Products alone, whoever asks."""
     found = search(session, None, ask)
-    return cast("SearchResult[Product]", found)
+    return cast("SearchResult[ProductRow]", found)
 
 
 def search(session: Session, actor: Actor | None, ask: SearchAsk) -> SearchResult[Found]:
@@ -123,7 +123,7 @@ def _rows(session: Session, page: Sequence[Place]) -> list[tuple[Found, float]]:
     ids = {kind: [-one.newest_first for one in page if one.kind == kind] for kind in (_ITEM, _TASK)}
     loaded: dict[tuple[int, int], Found] = {}
     if ids[_ITEM]:
-        products = session.scalars(products_for_sale().where(Product.id.in_(ids[_ITEM])))
+        products = find_product_rows(session, ids[_ITEM])
         loaded.update({(_ITEM, product.id): product for product in products})
     if ids[_TASK]:
         tasks = session.scalars(select(Task).where(Task.id.in_(ids[_TASK])))

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from app.models import Product, Task
+from app.models import Task
 from app.services.pages import DEFAULT_LIMIT
+from app.services.product_rows import ProductRow
 
 MOST_WORDS = 8
 """What is typed behind them is not looked for."""
@@ -89,7 +90,7 @@ class SearchResult(Generic[T]):
     total: int = 0
 
 
-Found = Product | Task
+Found = ProductRow | Task
 
 
 @dataclass(frozen=True, slots=True)

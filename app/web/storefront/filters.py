@@ -55,6 +55,10 @@ class Filters:
     """How many narrow the list down."""
 
     @property
+    def chooses_by_stock(self) -> bool:
+        return self.wanted is not None and "in_stock" in self.wanted
+
+    @property
     def status(self) -> int:
         return 200 if self.wanted is not None else 400
 

@@ -6,7 +6,7 @@ from flask import Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.db import reading
-from app.models import Product
+from app.services.product_rows import ProductRow
 from app.services.search import PriceCount, SearchAsk, SearchResult, search_products
 from app.services.suggest_products import suggest_products
 from app.utils.money import CENTS_PER_SHILLING
@@ -36,7 +36,7 @@ def search_page() -> Response:
     """What was found, the best first, with what to narrow it down by."""
     query = _query()
     filters = read_filters(NARROWING)
-    found: SearchResult[Product] = SearchResult([])
+    found: SearchResult[ProductRow] = SearchResult([])
     if query and filters.wanted is not None:
         ask = SearchAsk(
             query,
@@ -47,7 +47,7 @@ def search_page() -> Response:
         )
         with reading() as session:
             found = search_products(session, ask)
-    return shelf(
+    sheet = shelf(
         "storefront/search.html",
         [product for product, _score in found.rows],
         found.next_cursor,
@@ -59,6 +59,9 @@ def search_page() -> Response:
         filters=filters,
         narrowed=narrowed,
     )
+    response = page(sheet.template, sheet.status, **sheet.context)
+    response.vary.add("HX-Request")
+    return response
 
 
 @storefront.get("/search/suggest")

@@ -1,0 +1,158 @@
+"""Reading by the shortest way: statements compiled once, in the driver's words, one at a time.
+
+SQLAlchemy takes three times as long over a page of products as the driver does, and a transaction
+around one statement means three further words to the server. What is read most is read so.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Dialect, Engine, Select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
+
+Row = tuple[Any, ...]
+
+
+class Asking:
+    """Connections of their own, outside transactions: one for each thread that is just asking.
+
+    Statements must change nothing: one is asked again where its connection turns out to be lost.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._idle: list[Any] = []
+        self.lost = 0
+        """How often the server, or the way to it, was found to be gone."""
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._engine.dialect
+
+    def rows(self, statement: str, values: Mapping[str, Any]) -> Sequence[Row]:
+        """Raises what SQLAlchemy makes of the driver's errors."""
+        while True:
+            connection, is_new = self._connection()
+            try:
+                rows: Sequence[Row] = connection.execute(statement, values).fetchall()
+            except self._driver_error as error:
+                is_lost = self._let_go(connection)
+                if is_lost and not is_new:
+                    continue
+                raise self._told(statement, values, error, is_lost=is_lost) from error
+            self._idle.append(connection)
+            return rows
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    @property
+    def _driver_error(self) -> type[Exception]:
+        kind: type[Exception] = self.dialect.loaded_dbapi.Error
+        return kind
+
+    def _connection(self) -> tuple[Any, bool]:
+        """One that is idle, or else a new one; and whether it is new."""
+        try:
+            return self._idle.pop(), False
+        except IndexError:
+            pooled = self._engine.raw_connection()
+        pooled.detach()
+        connection: Any = pooled.dbapi_connection
+        if self.dialect.name != "sqlite":  # whose driver begins nothing by itself: app/db.py
+            connection.autocommit = True
+        return connection, True
+
+    def _let_go(self, failed: Any) -> bool:
+        """After an error. Answers whether the connection is lost; the others then are, too."""
+        is_lost = bool(getattr(failed, "closed", False))
+        if is_lost:
+            self.lost += 1
+            self.close()
+        failed.close()
+        return is_lost
+
+    def _told(
+        self, statement: str, values: Mapping[str, Any], error: Exception, *, is_lost: bool
+    ) -> BaseException:
+        return DBAPIError.instance(
+            statement,
+            dict(values),
+            error,
+            self._driver_error,
+            connection_invalidated=is_lost,
+            dialect=self.dialect,
+        )
+
+
+Reader = Session | Asking
+"""Who answers a Prepared: a session, which sees what its own transaction has changed, or not."""
+
+
+def dialect_of(reader: Reader) -> Dialect:
+    return reader.dialect if isinstance(reader, Asking) else reader.get_bind().dialect
+
+
+def is_sqlite(reader: Reader) -> bool:
+    return dialect_of(reader).name == "sqlite"
+
+
+def from_driver(reader: Reader, kind: TypeEngine[Any], value: Any) -> Any:
+    """The value of a column of this kind, out of the row of a Prepared, as Python knows it."""
+    dialect = dialect_of(reader)
+    process = kind.dialect_impl(dialect).result_processor(dialect, None)
+    return value if process is None else process(value)
+
+
+class Prepared:
+    """A SELECT that is compiled once for each kind of database.
+
+    Rows come as the driver gives them: SQLite's moments are text.
+    """
+
+    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
+        self._statement = statement
+        self._compiled: dict[str, _Compiled] = {}
+
+    def rows(self, reader: Reader, **values: Any) -> Sequence[Row]:
+        """``values`` are those of the statement's parameters that have none yet."""
+        if isinstance(reader, Asking):
+            compiled = self._for(reader.dialect)
+            return reader.rows(compiled.text, compiled.values(values))
+        reader.flush()
+        connection = reader.connection()
+        compiled = self._for(connection.dialect)
+        return connection.exec_driver_sql(compiled.text, compiled.values(values)).fetchall()
+
+    def _for(self, dialect: Dialect) -> "_Compiled":
+        known = self._compiled.get(dialect.name)
+        if known is None:
+            known = self._compiled[dialect.name] = _Compiled(self._statement, dialect)
+        return known
+
+
+class _Compiled:
+    def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect) -> None:
+        # SQLite's driver takes names as well, so that there is one way to hand over values.
+        kind: type[Any] = type(dialect)
+        named = dialect if dialect.name != "sqlite" else kind(paramstyle="named")
+        compiled = statement.compile(dialect=named)
+        self.text = str(compiled)
+        self._known = dict(compiled.params)
+        self._processors: dict[str, Callable[[Any], Any]] = {}
+        for name, bind in compiled.binds.items():
+            process = bind.type.dialect_impl(dialect).bind_processor(dialect)
+            if process is not None:
+                self._processors[name] = process
+                if self._known[name] is not None:
+                    self._known[name] = process(self._known[name])
+
+    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        values = {**self._known, **given}
+        for name, process in self._processors.items():
+            if name in given:
+                values[name] = process(given[name])
+        return values

@@ -1,0 +1,101 @@
+"""The command line: `python -m bench`."""
+
+import os
+import platform
+import signal
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bench.load import client_name
+from bench.options import DATABASES, Options
+from bench.quiet import measure_client
+from bench.run import Bench
+from bench.shop import Shops
+from bench.table import Line, table, with_table
+from bench.works import WORKS
+from drill.processes import ROOT
+
+_PAGE = ROOT / "docs" / "performance.md"
+_DEFAULTS = Options()
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("works", nargs=-1, type=click.Choice(list(WORKS)))
+@click.option("--database", type=click.Choice([*DATABASES, "both"]), default="both")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=_DEFAULTS.rounds,
+    help="How often both sides are loaded in turns.",
+)
+@click.option(
+    "--seconds", type=click.IntRange(1), default=_DEFAULTS.seconds, help="How long each time."
+)
+@click.option(
+    "--connections",
+    type=click.IntRange(1),
+    default=_DEFAULTS.connections,
+    help="Requests at one moment.",
+)
+@click.option(
+    "--many",
+    type=click.IntRange(20_000),
+    default=_DEFAULTS.many,
+    help="Products of the big shop.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the filled databases in this folder, and take those that are there.",
+)
+@click.option("--write", is_flag=True, help="Put the table into docs/performance.md.")
+def main(
+    works: tuple[str, ...], database: str, *, write: bool, **chosen: int | Path | None
+) -> None:
+    """Measure the shop's WORKS (all, by itself) beside their ceilings, and print a table.
+
+    It starts the real server on databases of its own. Ratios are what counts: both sides are
+    loaded in turns, in one run, so that a busy machine slows both.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    kinds = DATABASES if database == "both" else (database,)
+    options = Options(databases=kinds, **chosen)  # type: ignore[arg-type]
+    with Shops(options) as shops:
+        bench = Bench(options, shops)
+        lines = []
+        for line in _measured(bench, works or tuple(WORKS)):
+            click.echo("  ".join(line.cells()), err=True)
+            lines.append(line)
+        conditions = _conditions(bench)
+    click.echo(f"\n{conditions}\n\n{table(lines)}")
+    if write:
+        text = _PAGE.read_text("utf-8")
+        _PAGE.write_text(with_table(text, conditions, lines), "utf-8")
+
+
+def _measured(bench: Bench, works: tuple[str, ...]) -> Iterator[Line]:
+    for name in works:
+        yield from WORKS[name](bench)
+
+
+def _conditions(bench: Bench) -> str:
+    """What a reader of the table has to know of the run."""
+    options = bench.options
+    client = measure_client(options.connections)
+    return (
+        f"{datetime.now(UTC):%d %b %Y}, {os.cpu_count()} processors, Python"
+        f" {platform.python_version()}. {options.connections} connections, medians of"
+        f" {options.rounds} rounds of {options.seconds} s. The client is {client_name()}: it gets"
+        f" {client.rate:,.0f} answers a second out of a server that does nothing, and took at most"
+        f" {bench.client_share:.0%} of one processor while it measured."
+    )
+
+
+def _end(_number: int, _frame: object) -> None:
+    """As Ctrl-C does: every process that was started is ended first."""
+    sys.exit(1)

@@ -1,0 +1,85 @@
+"""What a work is given: shops, and two sides measured in turns."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from statistics import median
+
+from bench.load import Load, Request, drive
+from bench.options import FEW, Options
+from bench.shop import Shop, Shops
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What is sent to whom, over and over."""
+
+    shop: Shop
+    requests: Sequence[Request]
+
+    @classmethod
+    def of(cls, shop: Shop, *requests: Request) -> "Side":
+        return cls(shop, requests)
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """Two sides of one work. ``ratio`` is the median of ours by theirs, round by round."""
+
+    ratio: float
+    ours: Load
+    ceiling: Load
+
+    @property
+    def ours_said(self) -> str:
+        return _said(self.ours)
+
+    @property
+    def ceiling_said(self) -> str:
+        return _said(self.ceiling)
+
+
+class Bench:
+    def __init__(self, options: Options, shops: Shops) -> None:
+        self.options = options
+        self._shops = shops
+        self.client_share = 0.0
+        """The most of one processor that the client took in any round."""
+
+    def shop(self, kind: str, products: int = FEW, **settings: str) -> AbstractContextManager[Shop]:
+        """A shop that runs; see Shops.open."""
+        return self._shops.open(kind, products, **settings)
+
+    def duel(self, ours: Side, ceiling: Side, connections: int | None = None) -> Duel:
+        """Load both sides in turns, each round in another order. Raises for failed answers."""
+        sides = (ours, ceiling)
+        count = connections or self.options.connections
+        for side in sides:
+            self._drive(side, 1, count)  # connections, statements and caches are made
+        rounds: list[tuple[Load, Load]] = []
+        for number in range(self.options.rounds):
+            order = (0, 1) if number % 2 else (1, 0)
+            loads = {at: self._drive(sides[at], self.options.seconds, count) for at in order}
+            rounds.append((loads[0], loads[1]))
+        return Duel(
+            ratio=median(one.rate / other.rate for one, other in rounds),
+            ours=_middle([one for one, _ in rounds]),
+            ceiling=_middle([other for _, other in rounds]),
+        )
+
+    def _drive(self, side: Side, seconds: float, connections: int) -> Load:
+        load = drive(side.shop.port, side.requests, seconds, connections)
+        if load.failed:
+            path, told = side.requests[0].path, side.shop.program.tail()
+            raise RuntimeError(f"{path} failed {load.failed} times:\n{told}")
+        self.client_share = max(self.client_share, load.client_share)
+        return load
+
+
+def _middle(loads: Sequence[Load]) -> Load:
+    """The round whose rate is the median."""
+    return sorted(loads, key=lambda load: load.rate)[len(loads) // 2]
+
+
+def _said(load: Load) -> str:
+    return f"{load.rate:,.0f}/s, p99 {load.p99_ms:,.1f} ms"

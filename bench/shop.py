@@ -1,0 +1,174 @@
+"""The real shop as processes: its database filled, its web server started as in production."""
+
+import http.client
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import psutil
+import psycopg
+
+from app import schema_migrations
+from app.cli.children import python
+from app.db import Database
+from bench.fill import fill
+from bench.options import Options
+from drill.environment import shop_environment
+from drill.postgres import Postgres
+from drill.processes import Program, children_of, free_port, wait_until
+
+_OK = 200
+_MEGABYTE = 1024 * 1024
+_WEB_WORKERS = {"postgresql": 2, "sqlite": 1}
+_START_SECONDS = 120.0
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """One web server and what it stands on. ``database`` is for looking and writing beside it."""
+
+    kind: str
+    port: int
+    database: Database
+    program: Program
+    environment: dict[str, str]
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", path, headers=headers or {})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+        finally:
+            connection.close()
+
+    def workers(self) -> list[int]:
+        """The processes that serve requests."""
+        return children_of(self.program.pid)
+
+    def memory_mb(self) -> float:
+        """Of the biggest worker: what is its own, and its share of what it shares."""
+        used = [psutil.Process(pid).memory_full_info().pss for pid in self.workers()]
+        return float(max(used)) / _MEGABYTE
+
+
+class Shops:
+    """Opens shops. Used as a context manager: nothing that it started is left at its end."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._closing = ExitStack()
+        self._postgres: Postgres | None = None
+
+    def __enter__(self) -> Self:
+        self._logs = Path(tempfile.mkdtemp(prefix="sokoni-bench-"))
+        self._closing.callback(shutil.rmtree, self._logs, ignore_errors=True)
+        self._folder = (self._options.keep or self._logs).resolve()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    @contextmanager
+    def open(self, kind: str, products: int, **settings: str) -> Iterator[Shop]:
+        """A shop with so many products; ``settings`` are environment variables of its server."""
+        url = self.database_url(kind, products)
+        with ExitStack() as closing:
+            database = Database(url)
+            closing.callback(database.dispose)
+            schema_migrations.upgrade(database)  # one that was kept may be older
+            port = free_port()
+            environment = {
+                **shop_environment(
+                    database_url=url,
+                    queue_url=f"sqlite:///{self._logs}/queue.db",
+                    port=port,
+                    public_url=f"http://127.0.0.1:{port}",
+                    mpesa_base_url="http://127.0.0.1:9",
+                ),
+                "MEDIA_URL": f"{self._logs}/media",
+                "WEB_WORKERS": str(_WEB_WORKERS[kind]),
+                **settings,
+            }
+            web = Program("web", python("-m", "bench.server"), self._logs, environment)
+            closing.callback(web.clear_away)
+            shop = Shop(kind, port, database, web, environment)
+            wait_until(lambda: _serves(shop), "the shop answers", _START_SECONDS)
+            yield shop
+
+    def database_url(self, kind: str, products: int) -> str:
+        """Of a database that holds so many products; it is filled where there is none yet."""
+        name = f"shop_{products}"
+        return (
+            self._sqlite_url(name, products)
+            if kind == "sqlite"
+            else self._postgresql_url(name, products)
+        )
+
+    def _sqlite_url(self, name: str, products: int) -> str:
+        file, begun = self._folder / f"{name}.db", self._folder / f"{name}.begun.db"
+        if not file.exists():
+            for half in self._folder.glob(f"{begun.name}*"):
+                half.unlink()
+            _filled(f"sqlite:///{begun}", products)
+            begun.rename(file)
+        return f"sqlite:///{file}"
+
+    def _postgresql_url(self, name: str, products: int) -> str:
+        postgres = self._started_postgres()
+        with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+            known = "SELECT 1 FROM pg_database WHERE datname = %s"
+            if connection.execute(known, [name]).fetchone() is None:
+                begun = f"{name}_begun"
+                connection.execute(f'DROP DATABASE IF EXISTS "{begun}"')
+                connection.execute(f'CREATE DATABASE "{begun}"')
+                _filled(postgres.url.replace("/postgres?", f"/{begun}?"), products)
+                connection.execute(f'ALTER DATABASE "{begun}" RENAME TO "{name}"')
+        return postgres.url.replace("/postgres?", f"/{name}?")
+
+    def _started_postgres(self) -> Postgres:
+        if self._postgres is None:
+            files = Postgres(self._folder)
+            server = Program(
+                "postgres", files.command, self._logs, {"LC_ALL": "C"}, user=files.user
+            )
+            self._closing.callback(_shut_down, server)
+            wait_until(lambda: files.is_ready(server), "PostgreSQL is ready")
+            self._postgres = files
+        return self._postgres
+
+
+def _shut_down(server: Program) -> None:
+    """At once, whoever is still connected; what is kept has to be whole."""
+    server.signal(signal.SIGINT)
+    server.wait()
+    server.clear_away()
+
+
+def _filled(url: str, products: int) -> None:
+    database = Database(url)
+    try:
+        fill(database, products)
+    finally:
+        database.dispose()
+
+
+def _serves(shop: Shop) -> bool:
+    if not shop.program.is_alive():
+        raise RuntimeError(f"The web server ended:\n{shop.program.tail()}")
+    try:
+        return shop.get("/healthz").status == _OK
+    except (OSError, http.client.HTTPException):
+        return False

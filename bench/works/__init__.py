@@ -1,0 +1,13 @@
+"""The works that are measured, each a module: ``measure(bench)`` yields the lines of the table."""
+
+from collections.abc import Callable, Iterator
+
+from bench.run import Bench
+from bench.table import Line
+from bench.works import catalogue, depth
+
+WORKS: dict[str, Callable[[Bench], Iterator[Line]]] = {
+    "catalogue": catalogue.measure,
+    "depth": depth.measure,
+}
+"""In the order in which they are measured and told. Their modules' docstrings say what they do."""
