@@ -235,9 +235,16 @@ class _QueueWorker(Worker):  # type: ignore[misc] # Huey has no types
             return
         if task is not None:
             self.delay = self.default_delay
-            self.huey.execute(task, now)
+            self._execute(task, now)
         elif not self.huey.storage.blocking:
             self.sleep()
+
+    def _execute(self, task: Any, now: datetime | None) -> None:
+        """Jobs raise nothing; but before and after one Huey asks a queue that may be gone."""
+        try:
+            self.huey.execute(task, now)
+        except Exception as error:  # noqa: BLE001 - each storage has its own
+            log.warning("queue_unreadable", error=str(error)[:200])
 
     def shutdown(self) -> None:
         """Close the connection that this thread has for itself."""

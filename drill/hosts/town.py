@@ -117,9 +117,6 @@ class Town(Stage):
         finally:
             post.is_held = False
 
-    def is_ready(self, host: Host) -> bool:
-        return self.posts[host.name].is_ready
-
     # --- starting ---
 
     def _open_database(self) -> None:

@@ -1,6 +1,7 @@
 """Somebody who asks one web host and no other, to see what that one says."""
 
 import itertools
+import time
 from typing import Any
 
 from sqlalchemy import select
@@ -13,6 +14,8 @@ from drill.hosts.town import TRIES
 from drill.market import PASSWORD
 
 _CREATED, _OK, _WRONG, _TOO_MANY, _AWAY = 201, 200, 401, 429, 503
+_OVERLOADED = "overloaded"
+_TIMES, _PAUSE_SECONDS = 20, 0.5
 _PLENTY = 1000
 
 
@@ -71,17 +74,22 @@ class Visitor:
         """Whether the tries that one host counts are not to be had again at another."""
         first, *others = self.hosts
         account = next(self._names)
-        spent = [self._guess(first, account) for _ in range(TRIES)]
-        beyond = [self._guess(other, account) for other in others]
+        try:
+            spent = [self._guess(first, account) for _ in range(TRIES)]
+            beyond = [self._guess(other, account) for other in others]
+        except NoAnswer:
+            return False
         return set(spent) == {_WRONG} and set(beyond) == {_TOO_MANY}
 
     def is_limited_apart(self) -> bool:
         """While no host knows what another counts: each lets through its own, and no more."""
         account = next(self._names)
         expected = [_WRONG] * TRIES + [_TOO_MANY]
-        return all(
-            [self._guess(host, account) for _ in expected] == expected for host in self.hosts
-        )
+        try:
+            found = [[self._guess(host, account) for _ in expected] for host in self.hosts]
+        except NoAnswer:
+            return False
+        return found == [expected] * len(self.hosts)
 
     def _guess(self, host: str, account: str) -> int:
         wrong = {"username": account, "password": "Wrong horse 12"}
@@ -100,6 +108,12 @@ class Visitor:
     def _ask(
         self, host: str, method: str, path: str, body: object = None, token: str | None = None
     ) -> Answer:
+        """Again while too many are there. Raises NoAnswer."""
         caller = self._callers[host]
-        caller.hang_up()
-        return caller.call(method, path, body, token=token)
+        for _ in range(_TIMES):
+            caller.hang_up()
+            answer = caller.call(method, path, body, token=token)
+            if answer.code != _OVERLOADED:
+                break
+            time.sleep(_PAUSE_SECONDS)
+        return answer

@@ -25,6 +25,7 @@ from app.jobs.queue import (
 )
 from app.jobs.work import Work
 from app.ports import Ports
+from drill.processes import wait_until
 from tests.postgres import create_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,6 +195,38 @@ def test_a_job_that_raises_is_logged_and_the_next_one_runs(
         assert recorder.wait_for(2) == [1, 2]
     failures = [(line["job"], line["row_id"]) for line in logs if line["event"] == "job_failed"]
     assert failures == [("look", 1)]
+
+
+@pytest.mark.fault("F49")
+def test_a_queue_that_goes_away_after_a_ring_was_heard_costs_no_worker(
+    queue_url, recorder, start_consumer, ring_at, work
+):
+    """Before and after each job Huey looks into a table of its own."""
+    start_consumer(queue_url)
+    doorbell = ring_at(queue_url)
+    doorbell.ring("look", 0)
+    recorder.wait_for(1)
+    rings = 3 * work.config.worker_threads
+    with capture_logs() as logs:
+        rename(queue_url, "kv", "gone")
+        for row_id in range(1, rings + 1):
+            doorbell.ring("look", row_id)
+        wait_until(lambda: len(logs) >= rings, "each ring ends in a warning")
+        rename(queue_url, "gone", "kv")
+    assert {line["event"] for line in logs} == {"queue_unreadable"}
+    doorbell.ring("look", 99)
+    assert recorder.wait_for(2) == [0, 99]
+
+
+def rename(queue_url: str, old: str, new: str) -> None:
+    """A table of Huey's, by its name without prefix."""
+    if queue_url.startswith("sqlite"):
+        file = queue_url.removeprefix("sqlite:///")
+        with contextlib.closing(sqlite3.connect(file, timeout=10)) as queue, queue:
+            queue.execute(f"ALTER TABLE {old} RENAME TO {new}")
+        return
+    with psycopg.connect(queue_url.replace("+psycopg", ""), autocommit=True) as queue:
+        queue.execute(f"ALTER TABLE sokoni_queue.huey_{old} RENAME TO huey_{new}")
 
 
 def test_a_ring_for_a_job_that_nobody_knows_is_a_warning(work, recorder):
