@@ -56,10 +56,11 @@ def find_candidates(
             fresh = [product_id for product_id in ids if product_id not in found]
             if not fresh:
                 continue
-            for candidate in _load(session, [index.among(fresh), *conditions], scorer):
+            missing = most - len(found)
+            for candidate in _load(session, [index.among(fresh), *conditions], scorer, missing):
                 found[candidate.product_id] = candidate
-            if len(found) >= most:
-                return list(found.values())[:most]
+            if len(found) == most:
+                return list(found.values())
     return list(found.values())
 
 
@@ -76,7 +77,7 @@ def _conditions(ask: SearchAsk) -> list[ColumnElement[bool]]:
 
 
 def _load(
-    session: Session, conditions: Sequence[ColumnElement[bool]], scorer: Scorer
+    session: Session, conditions: Sequence[ColumnElement[bool]], scorer: Scorer, most: int
 ) -> list[Candidate]:
     rows = session.execute(
         select(
@@ -89,6 +90,7 @@ def _load(
         )
         .where(*conditions)
         .order_by(Product.id.desc())
+        .limit(most)
     )
     return [
         Candidate(
