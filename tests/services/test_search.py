@@ -278,23 +278,30 @@ def test_a_category_is_found_by_the_name_that_it_has_now_and_counts_what_lies_be
     assert names(session, "footwear") == ["Parka", "Oxford"]
 
 
-def test_products_that_stood_there_before_the_index_are_in_it(database_kind, request, tmp_path):
+@pytest.mark.parametrize("revision", ["0004", "0021"])
+def test_products_that_stood_there_before_the_index_are_in_it(
+    database_kind, request, tmp_path, revision
+):
     if database_kind == "sqlite":
         url = f"sqlite:///{tmp_path}/older.db"
     else:
         worker = request.getfixturevalue("worker_id")
-        url = create_database(request.getfixturevalue("postgres_uri"), f"sokoni_older_{worker}")
+        url = create_database(request.getfixturevalue("postgres_uri"), f"sokoni_{revision}_{worker}")
     database = Database(url)
     schema_migrations.upgrade(database)
     with database.transaction() as session:
         make_product(session, name="Kettle", description="Whistles")
         make_product(session, name="Gone", deleted_at=NOW)
-    schema_migrations.downgrade(database, "0004")
+    schema_migrations.downgrade(database, revision)
+    with database.transaction() as session:
+        session.execute(update(Product).values(description="It whistles", price_cents=777))
     schema_migrations.upgrade(database)
 
     with database.reading() as session:
         for query in ("kettle", "whist", "ketle"):
             assert names(session, query) == ["Kettle"]
+            assert names(session, query, min_price_cents=777, max_price_cents=777) == ["Kettle"]
+            assert names(session, query, min_price_cents=778) == []
         assert names(session, "gone") == []
     with database.transaction() as session:
         session.execute(update(Product).values(name="Teapot"))
