@@ -15,9 +15,9 @@ from app.jobs.import_products import ImportRules, import_products
 from app.models import Category, Product, StockMovement, User
 from app.policies import Role
 from app.schemas.catalogue_csv import read_row
-from app.services.search import SearchAsk, search_products
 from app.services.catalogue_csv import ExportRequest
 from app.services.catalogue_csv.export import PAGE
+from app.services.search import SearchAsk, search_products
 from tests.core import database_snapshot, differing_tables
 from tests.factories import NOW, actor_of, make_category, make_product, make_user
 

@@ -256,7 +256,9 @@ def test_hits_beyond_the_cap_are_told_of_and_not_counted(session, make):
     assert told(1) == (2, 2, True, ["Boot", "Boot"])
     assert told(1, in_stock=False) == (2, 2, True, ["Boot", "Pot"])
     ask = SearchAsk("boot", most_ranked=3, limit=3)
-    second = search_products(session, replace(ask, cursor=search_products(session, ask).next_cursor))
+    second = search_products(
+        session, replace(ask, cursor=search_products(session, ask).next_cursor)
+    )
     assert ([row.name for row, _ in second.rows], second.next_cursor) == (["Pot"], None)
 
 
@@ -286,7 +288,9 @@ def test_products_that_stood_there_before_the_index_are_in_it(
         url = f"sqlite:///{tmp_path}/older.db"
     else:
         worker = request.getfixturevalue("worker_id")
-        url = create_database(request.getfixturevalue("postgres_uri"), f"sokoni_{revision}_{worker}")
+        url = create_database(
+            request.getfixturevalue("postgres_uri"), f"sokoni_{revision}_{worker}"
+        )
     database = Database(url)
     schema_migrations.upgrade(database)
     with database.transaction() as session:
