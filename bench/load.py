@@ -46,13 +46,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How a server did. ``client_share``: of one processor, what the client itself took."""
+    """How a server did. ``client_share``: of one processor, what the client itself took.
+
+    ``p95_ms`` is 0 where wrk has measured, which does not tell it.
+    """
 
     rate: float
     p50_ms: float
     p99_ms: float
     failed: int
     client_share: float
+    p95_ms: float = 0.0
 
 
 def drive(
@@ -149,6 +153,7 @@ def _by_ours(
     return {
         "rate": rate,
         "p50_ms": times[len(times) // 2],
+        "p95_ms": times[len(times) * 95 // 100],
         "p99_ms": times[len(times) * 99 // 100],
         "failed": failed,
     }
