@@ -7,6 +7,7 @@ that foreign keys count.
 """
 
 import os
+import select as readiness
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,9 +17,10 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.asking import Asking
+from app.asking import CONNECTION, Asking
 
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
@@ -85,7 +87,9 @@ class Database:
         mark = _inside_transaction.set(True)
         try:
             with self._session() as session:
-                session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+                session.info[CONNECTION] = session.connection(
+                    execution_options={"sqlite_begin": "IMMEDIATE"}
+                )
                 yield session
                 session.commit()
         finally:
@@ -152,12 +156,28 @@ def _sqlite_engine(url: URL, **limits: Any) -> Engine:
 
 
 def _postgres_engine(url: URL, **limits: Any) -> Engine:
-    return create_engine(
-        url,
-        **limits,
-        pool_pre_ping=True,  # the first request after a restart of PostgreSQL must not fail
-        connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
+    engine = create_engine(
+        url, **limits, connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS}
     )
+
+    @event.listens_for(engine, "checkout")
+    def _refuse_lost(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+        """The first request after a restart of PostgreSQL must not fail.
+
+        A server that ends says so to every connection, and nothing else is said to an idle one: it
+        need not be asked, which would be one more way there and back for each transaction.
+        """
+        if dbapi_connection.closed or _has_word(dbapi_connection):
+            raise InvalidatePoolError
+
+    return engine
+
+
+def _has_word(dbapi_connection: Any) -> bool:
+    """Whether something has come from the server that nobody has read."""
+    waiting = readiness.poll()
+    waiting.register(dbapi_connection.fileno(), readiness.POLLIN | readiness.POLLPRI)
+    return bool(waiting.poll(0))
 
 
 def ring_after_commit(session: Session, job: str, row_id: int) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import BigInteger, Integer, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from app.asking import Prepared, PreparedRows
 from app.models import MovementKind, Product, Reservation, ReservationState, StockMovement
 from app.services.low_stock import Fall, tell_low_stock
 
@@ -37,6 +38,33 @@ _STANDING = (
 )
 """What a statement that changes a product's counts gives back: a HeldProduct."""
 
+_QUANTITY = bindparam("quantity", type_=Integer)
+_PRODUCT = Product.__table__.c
+_TAKE = Prepared(
+    update(Product.__table__)
+    .where(
+        _PRODUCT.id == bindparam("product_id", type_=BigInteger),
+        _PRODUCT.deleted_at.is_(None),
+        _PRODUCT.on_hand - _PRODUCT.reserved >= _QUANTITY,
+    )
+    .values(reserved=_PRODUCT.reserved + _QUANTITY, version=_PRODUCT.version + 1)
+    .returning(
+        _PRODUCT.id,
+        _PRODUCT.seller_id,
+        _PRODUCT.name,
+        _PRODUCT.price_cents,
+        _PRODUCT.low_stock_threshold,
+        _PRODUCT.on_hand - _PRODUCT.reserved,
+    )
+)
+_RESERVE = PreparedRows(
+    Reservation.__table__, "order_id", "product_id", "quantity", "state", "created_at"
+)
+_HOLD = PreparedRows(
+    StockMovement.__table__,
+    *("order_id", "product_id", "kind", "on_hand_delta", "reserved_delta", "created_at"),
+)
+
 
 def take_units(session: Session, wanted: Mapping[int, int]) -> dict[int, HeldProduct]:
     """Promise units to an order that is about to be made: ``{product_id: quantity}``.
@@ -46,38 +74,28 @@ def take_units(session: Session, wanted: Mapping[int, int]) -> dict[int, HeldPro
     """
     taken = {}
     for product_id in sorted(wanted):
-        quantity = wanted[product_id]
-        row = session.execute(
-            update(Product)
-            .where(
-                Product.id == product_id,
-                Product.deleted_at.is_(None),
-                Product.on_hand - Product.reserved >= quantity,
-            )
-            .values(reserved=Product.reserved + quantity, version=Product.version + 1)
-            .returning(*_STANDING)
-            .execution_options(synchronize_session=False)
-        ).one_or_none()
-        if row is not None:
+        for row in _TAKE.rows(session, product_id=product_id, quantity=wanted[product_id]):
             taken[product_id] = HeldProduct(*row)
     return taken
 
 
 def record_hold(session: Session, order_id: int, wanted: Mapping[int, int], now: datetime) -> None:
     """Write down which order the units taken belong to."""
-    for product_id in sorted(wanted):
-        quantity = wanted[product_id]
-        session.add(
-            Reservation(
-                order_id=order_id,
-                product_id=product_id,
-                quantity=quantity,
-                state=ReservationState.ACTIVE,
-                created_at=now,
-            )
-        )
-        _record(session, order_id, product_id, MovementKind.HOLD, now, reserved=quantity)
-    session.flush()
+    holds = [
+        {
+            "order_id": order_id,
+            "product_id": product_id,
+            "quantity": wanted[product_id],
+            "state": ReservationState.ACTIVE,
+            "kind": MovementKind.HOLD,
+            "on_hand_delta": 0,
+            "reserved_delta": wanted[product_id],
+            "created_at": now,
+        }
+        for product_id in sorted(wanted)
+    ]
+    _RESERVE.put(session, holds)
+    _HOLD.put(session, holds)
 
 
 def tell_of_falls(

@@ -1,12 +1,16 @@
 """An order is placed whole, with its stock held, or not at all."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, bindparam, func, select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
+from app.asking import Prepared, PreparedRows, Row, is_sqlite, let_know
 from app.errors import Conflict, InvalidInput
 from app.models import Order, OrderLine, OrderStatus, Product, User
 from app.policies import Actor
@@ -17,6 +21,35 @@ from app.utils.money import CENTS_PER_SHILLING, cents_to_wire
 from app.utils.order_number import new_order_number
 
 MAX_UNITS_OF_A_PRODUCT = 1000
+
+_BUYER = bindparam("user_id", type_=BigInteger)
+# key_share: rows that merely name the user, such as a stock movement, are not kept waiting
+_LOCK_BUYER = Prepared(
+    select(User.__table__.c.id).where(User.__table__.c.id == _BUYER).with_for_update(key_share=True)
+)
+_ORDER = Order.__table__.c
+_COUNT_OPEN = Prepared(
+    select(func.count())
+    .select_from(Order.__table__)
+    .where(_ORDER.user_id == _BUYER, _ORDER.status == OrderStatus.PENDING)
+)
+_WRITTEN = (
+    *("number", "user_id", "status", "total_cents", "phone_number", "delivery_address", "note"),
+    *("created_at", "updated_at", "expires_at"),
+)
+_WRITE_ORDER = Prepared(
+    lambda into: (
+        into(Order.__table__)
+        .values({column: bindparam(column) for column in _WRITTEN})
+        .on_conflict_do_nothing(index_elements=["number"])
+        .returning(_ORDER.id)
+    )
+)
+_LINE = (
+    *("order_id", "product_id", "seller_id", "position", "product_name", "quantity"),
+    "unit_price_cents",
+)
+_WRITE_LINES = PreparedRows(OrderLine.__table__, *_LINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +85,7 @@ def place_order(
     Lines that name one product are added together. Raises InvalidInput for a product that is not
     for sale or a total that M-Pesa cannot carry, Conflict ``out_of_stock`` with what is left of
     each line that is short, and Conflict ``too_many_open_orders``. Any of them undoes everything.
+    The order comes with its lines.
     """
     _refuse_hoarding(session, actor, rules)
     wanted = Counter[int]()
@@ -64,8 +98,8 @@ def place_order(
         _explain_shortage(session, ask, wanted, held)
     total_cents = sum(held[product_id].price_cents * wanted[product_id] for product_id in wanted)
     _refuse_total(total_cents, rules)
-    order = Order(
-        number=_free_number(session),
+    order = _write_order(
+        session,
         user_id=actor.user_id,
         status=OrderStatus.PENDING,
         total_cents=total_cents,
@@ -76,13 +110,10 @@ def place_order(
         updated_at=now,
         expires_at=now + timedelta(seconds=rules.expiry_seconds),
     )
-    session.add(order)
-    session.flush()
     _write_lines(session, order, wanted, held)
     record_hold(session, order.id, wanted, now)
     tell_of_falls(session, wanted, held, now)
     record_order_event(session, order, None, now, actor_id=actor.user_id)
-    session.flush()
     return order
 
 
@@ -96,15 +127,12 @@ def _refuse_bulk(ask: OrderRequest, wanted: Counter[int]) -> None:
 
 
 def _refuse_hoarding(session: Session, actor: Actor, rules: OrderRules) -> None:
-    # the buyer's own row is locked, so that two orders side by side are counted one by one
-    # (key_share: rows that merely name the user, such as a stock movement, are not kept waiting)
-    session.execute(select(User.id).where(User.id == actor.user_id).with_for_update(key_share=True))
-    open_orders = session.scalar(
-        select(func.count())
-        .select_from(Order)
-        .where(Order.user_id == actor.user_id, Order.status == OrderStatus.PENDING)
-    )
-    if (open_orders or 0) >= rules.max_open_orders:
+    # the buyer's own row is locked, so that two orders side by side are counted one by one; on
+    # SQLite whoever writes is alone anyway
+    if not is_sqlite(session):
+        _LOCK_BUYER.rows(session, user_id=actor.user_id)
+    ((open_orders,),) = _COUNT_OPEN.rows(session, user_id=actor.user_id)
+    if open_orders >= rules.max_open_orders:
         raise Conflict(
             f"You have {open_orders} unpaid orders open. Pay or cancel one of them first.",
             code="too_many_open_orders",
@@ -177,26 +205,30 @@ def _refuse_total(total_cents: int, rules: OrderRules) -> None:
         )
 
 
-def _free_number(session: Session) -> str:
-    while True:
-        number = new_order_number()
-        if session.scalar(select(Order.id).where(Order.number == number)) is None:
-            return number
+def _write_order(session: Session, **values: Any) -> Order:
+    """Under a number that is not taken yet."""
+    written: Sequence[Row] = ()
+    while not written:
+        values["number"] = new_order_number()
+        written = _WRITE_ORDER.rows(session, **values)
+    ((order_id,),) = written
+    return let_know(session, Order(id=order_id, paid_at=None, **values))
 
 
 def _write_lines(
     session: Session, order: Order, wanted: Counter[int], held: dict[int, HeldProduct]
 ) -> None:
-    for position, product_id in enumerate(wanted):
-        product = held[product_id]
-        session.add(
-            OrderLine(
-                order_id=order.id,
-                product_id=product_id,
-                seller_id=product.seller_id,
-                position=position,
-                product_name=product.name,
-                quantity=wanted[product_id],
-                unit_price_cents=product.price_cents,
-            )
-        )
+    lines = [
+        {
+            "order_id": order.id,
+            "product_id": product_id,
+            "seller_id": held[product_id].seller_id,
+            "position": position,
+            "product_name": held[product_id].name,
+            "quantity": wanted[product_id],
+            "unit_price_cents": held[product_id].price_cents,
+        }
+        for position, product_id in enumerate(wanted)
+    ]
+    _WRITE_LINES.put(session, lines)
+    set_committed_value(order, "lines", [OrderLine(**line) for line in lines])
