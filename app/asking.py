@@ -79,9 +79,10 @@ class Asking:
         try:
             return self._idle.pop(), False
         except IndexError:
-            pooled = self._engine.raw_connection()
-        pooled.detach()
-        return pooled.dbapi_connection, True
+            opened = self._engine.connect()  # which tells errors in SQLAlchemy's words
+        connection = opened.connection.dbapi_connection
+        opened.detach()
+        return connection, True
 
     def _prepare(self, connection: Any) -> None:
         """No transactions, and nobody waits for the disk."""
@@ -152,7 +153,8 @@ class Prepared:
         if isinstance(reader, Asking):
             compiled = self._for(reader.dialect)
             return reader.rows(compiled.text, compiled.values(values))
-        return self._execute(reader, values).fetchall()
+        rows: Sequence[Row] = self._execute(reader, values).fetchall()
+        return rows
 
     def run(self, session: Session, **values: Any) -> None:
         """For a statement that answers nothing."""
@@ -195,7 +197,7 @@ class PreparedRows:
         """Each of the rows has each of the columns; the table's own defaults are not asked."""
         known = self._by_count.get(len(rows))
         if known is None:
-            places = [
+            places: list[dict[str, Any]] = [
                 {column: bindparam(f"{column}_{at}") for column in self._columns}
                 for at in range(len(rows))
             ]

@@ -8,6 +8,7 @@ that foreign keys count.
 
 import os
 import select as readiness
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,11 +23,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app.asking import CONNECTION, Asking
 
+SQLITE_PATIENCE_SECONDS = 10
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",  # NORMAL may lose the last commits when the power goes: not with money
     "foreign_keys=ON",
-    "busy_timeout=10000",
+    f"busy_timeout={SQLITE_PATIENCE_SECONDS * 1000}",
 )
 POSTGRES_OPTIONS = (
     "-c timezone=utc -c statement_timeout=10000 -c lock_timeout=5000"
@@ -74,6 +76,7 @@ class Database:
         )
         self.asking = Asking(self.engine)
         self.bell: Bell | None = None
+        self._turn = threading.Lock()
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -86,7 +89,7 @@ class Database:
             raise RuntimeError("transaction() does not nest: pass the session on instead.")
         mark = _inside_transaction.set(True)
         try:
-            with self._session() as session:
+            with self.turn(), self._session() as session:
                 session.info[CONNECTION] = session.connection(
                     execution_options={"sqlite_begin": "IMMEDIATE"}
                 )
@@ -97,6 +100,23 @@ class Database:
         if self.bell is not None:
             for job, row_id in session.info.get(_BELLS, ()):
                 self.bell(job, row_id)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Within it no other thread of this process writes to a SQLite file.
+
+        There one writes at a time. SQLite's own way to wait is to look again after a while, and who
+        looks first after that goes first: the more wait, the longer nobody does anything.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        has_turn = self._turn.acquire(timeout=SQLITE_PATIENCE_SECONDS)
+        try:
+            yield  # whose patience has ended is told by SQLite itself that it is locked
+        finally:
+            if has_turn:
+                self._turn.release()
 
     @contextmanager
     def reading(self, *, statement_seconds: float | None = None) -> Iterator[Session]:

@@ -24,7 +24,7 @@ from app.context import now
 from app.db import transaction
 from app.errors import Conflict, InvalidInput, Unprocessable
 from app.models import IdempotencyKey
-from app.models.base import Moment
+from app.models.base import Moment, table_of
 from app.security import current_actor
 from app.utils.gate import aside
 from app.utils.json_provider import to_json
@@ -40,7 +40,7 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _LOCK_TIMEOUT = "55P03"
 _RETRY_SECONDS = 2
 
-_KEYS = IdempotencyKey.__table__.c
+_KEYS = table_of(IdempotencyKey).c
 _NOW = bindparam("now", type_=Moment)
 _CLAIMED = {
     **{name: bindparam(name) for name in ("user_id", "route", "key", "request_hash", "expires_at")},
@@ -49,7 +49,7 @@ _CLAIMED = {
 _NO_ANSWER = {"resource_id": None, "status": None, "body": None, "location": None}
 _CLAIM = Prepared(
     lambda into: (
-        (row := into(IdempotencyKey.__table__).values(_CLAIMED))
+        (row := into(table_of(IdempotencyKey)).values(_CLAIMED))
         .on_conflict_do_update(
             index_elements=["user_id", "route", "key"],
             set_={
@@ -63,7 +63,7 @@ _CLAIM = Prepared(
     )
 )
 _KEEP = Prepared(
-    update(IdempotencyKey.__table__)
+    update(table_of(IdempotencyKey))
     .where(_KEYS.id == bindparam("key_id", type_=BigInteger), _KEYS.status.is_(None))
     .values(
         status=bindparam("answer_status"),
@@ -76,11 +76,15 @@ _KEEP = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered with, and is answered with again."""
+    """What a request is answered with, and is answered with again.
+
+    ``last`` is done when all else is: others wait from there to the end of the transaction.
+    """
 
     status: int
     body: dict[str, Any]
     location: str | None = None
+    last: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,10 @@ def run_once(handler: Callable[[Session], Answer]) -> Response:
         if isinstance(held, Replay):
             return held.response()
         answer = handler(session)
-        return finish(session, held, answer)
+        response = finish(session, held, answer)
+        if answer.last is not None:
+            answer.last()
+        return response
 
 
 def run_in_phases(

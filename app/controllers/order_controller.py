@@ -22,7 +22,7 @@ from app.services.claims import ClaimRequest, claim_payment, list_claims
 from app.services.end_order import cancel_order
 from app.services.move_order import fulfil_order
 from app.services.pages import PageRequest
-from app.services.place_order import OrderRequest, place_order
+from app.services.place_order import OrderRequest, draft_order, hold_for
 from app.services.read_orders import find_order, list_orders, view_placed
 from app.utils.failpoints import failpoint
 from app.utils.limiter import spend
@@ -45,9 +45,10 @@ def create_order(ask: OrderRequest) -> Response:
     """
 
     def place(session: Session) -> Answer:
-        order = place_order(session, current_actor(), ask, order_rules(current_config()), now())
-        body = dict(_ORDER.dump(view_placed(order)))
-        return Answer(201, body, f"/api/orders/{order.id}")
+        draft = draft_order(session, current_actor(), ask, order_rules(current_config()), now())
+        body = dict(_ORDER.dump(view_placed(draft.order)))
+        location = f"/api/orders/{draft.order.id}"
+        return Answer(201, body, location, last=lambda: hold_for(session, draft, now()))
 
     response = run_once(place)
     failpoint("after_order_commit")

@@ -10,6 +10,7 @@ from app.asking import Prepared
 from app.config import Config
 from app.db import Database, in_transaction
 from app.models import RateCounter
+from app.models.base import table_of
 from app.ports import Clock
 from app.utils.limiter import (
     Counters,
@@ -50,12 +51,12 @@ def _counters(url: str, database: Callable[[], Database], seconds: Callable[[], 
     return SteadyCounters(RedisCounters(url), seconds)
 
 
-_COUNTERS = RateCounter.__table__.c
+_COUNTERS = table_of(RateCounter).c
 _NOW, _FULL = bindparam("now", type_=Float), bindparam("full", type_=Float)
 _AMOUNT = bindparam("amount", type_=Integer)
 _ADD = Prepared(
     lambda into: (
-        into(RateCounter.__table__)
+        into(table_of(RateCounter))
         .values(key=bindparam("key"), hits=_AMOUNT, expires_at=_FULL)
         .on_conflict_do_update(
             index_elements=[_COUNTERS.key],
@@ -86,9 +87,11 @@ class DatabaseCounters:
         if in_transaction():
             raise RuntimeError("Count before or after a transaction, not inside one.")
         now = self._clock()
-        ((hits, expires_at),) = _ADD.rows(
-            self._database().asking, key=key, amount=amount, now=now, full=now + window_seconds
-        )
+        database = self._database()
+        with database.turn():
+            ((hits, expires_at),) = _ADD.rows(
+                database.asking, key=key, amount=amount, now=now, full=now + window_seconds
+            )
         if random.randrange(_CLEAN_ONE_IN) == 0:
             self.clean()
         return Window(hits, expires_at)

@@ -11,7 +11,7 @@ from app.jobs.check_claim import check_claim, check_undecided_claims
 from app.jobs.check_payment import check_due_payments, check_payment
 from app.jobs.daily_report import report_when_due
 from app.jobs.deliver_webhooks import deliver_due_webhooks, deliver_webhooks
-from app.jobs.expire_orders import expire_due_orders, expire_order
+from app.jobs.expire_orders import expire_due_orders
 from app.jobs.heartbeat import note_heartbeat
 from app.jobs.nightly_audit import audit_when_due
 from app.jobs.pictures import erase_unwanted_pictures
@@ -29,7 +29,6 @@ JOBS: Mapping[str, Job] = {
     "check_payment": check_payment,
     "check_refund": check_refund,
     "check_claim": check_claim,
-    "expire_order": expire_order,
     "deliver_webhooks": deliver_webhooks,
 }
 _SWEEPS = (

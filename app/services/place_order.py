@@ -1,55 +1,30 @@
 """An order is placed whole, with its stock held, or not at all."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.attributes import set_committed_value
 
-from app.asking import Prepared, PreparedRows, Row, is_sqlite, let_know
 from app.errors import Conflict, InvalidInput
-from app.models import Order, OrderLine, OrderStatus, Product, User
+from app.models import Order, OrderStatus, Product
 from app.policies import Actor
-from app.services.hold_stock import HeldProduct, record_hold, take_units, tell_of_falls
+from app.services.hold_stock import (
+    HeldProduct,
+    find_offers,
+    record_hold,
+    take_units,
+    tell_of_falls,
+)
 from app.services.records import record_order_event
+from app.services.write_order import count_open_orders, show_lines, write_lines, write_order
 from app.utils.failpoints import failpoint
 from app.utils.money import CENTS_PER_SHILLING, cents_to_wire
-from app.utils.order_number import new_order_number
 
 MAX_UNITS_OF_A_PRODUCT = 1000
-
-_BUYER = bindparam("user_id", type_=BigInteger)
-# key_share: rows that merely name the user, such as a stock movement, are not kept waiting
-_LOCK_BUYER = Prepared(
-    select(User.__table__.c.id).where(User.__table__.c.id == _BUYER).with_for_update(key_share=True)
-)
-_ORDER = Order.__table__.c
-_COUNT_OPEN = Prepared(
-    select(func.count())
-    .select_from(Order.__table__)
-    .where(_ORDER.user_id == _BUYER, _ORDER.status == OrderStatus.PENDING)
-)
-_WRITTEN = (
-    *("number", "user_id", "status", "total_cents", "phone_number", "delivery_address", "note"),
-    *("created_at", "updated_at", "expires_at"),
-)
-_WRITE_ORDER = Prepared(
-    lambda into: (
-        into(Order.__table__)
-        .values({column: bindparam(column) for column in _WRITTEN})
-        .on_conflict_do_nothing(index_elements=["number"])
-        .returning(_ORDER.id)
-    )
-)
-_LINE = (
-    *("order_id", "product_id", "seller_id", "position", "product_name", "quantity"),
-    "unit_price_cents",
-)
-_WRITE_LINES = PreparedRows(OrderLine.__table__, *_LINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +52,51 @@ class OrderRules:
     max_amount_shillings: int
 
 
+@dataclass(frozen=True, slots=True)
+class DraftOrder:
+    """An order that is written but holds nothing yet. ``offers``: what its lines were made of."""
+
+    order: Order
+    ask: OrderRequest
+    wanted: Counter[int]
+    offers: Mapping[int, HeldProduct]
+
+
 def place_order(
     session: Session, actor: Actor, ask: OrderRequest, rules: OrderRules, now: datetime
 ) -> Order:
-    """Hold the stock and write the order, with today's names and prices copied in.
+    """Write the order, with today's names and prices copied in, and hold the stock.
 
     Lines that name one product are added together. Raises InvalidInput for a product that is not
     for sale or a total that M-Pesa cannot carry, Conflict ``out_of_stock`` with what is left of
-    each line that is short, and Conflict ``too_many_open_orders``. Any of them undoes everything.
-    The order comes with its lines.
+    each line that is short, ``too_many_open_orders``, and ``prices_changed`` where somebody changes
+    a product at this very moment. Any of them undoes everything. The order comes with its lines.
+    """
+    draft = draft_order(session, actor, ask, rules, now)
+    hold_for(session, draft, now)
+    return draft.order
+
+
+def draft_order(
+    session: Session, actor: Actor, ask: OrderRequest, rules: OrderRules, now: datetime
+) -> DraftOrder:
+    """The first half of place_order: all that keeps no other buyer waiting.
+
+    Raises what place_order does for what can be seen by now. The transaction must not end before
+    hold_for() has done the other half.
     """
     _refuse_hoarding(session, actor, rules)
     wanted = Counter[int]()
     for line in ask.lines:
         wanted[line.product_id] += line.quantity
     _refuse_bulk(ask, wanted)
-    held = take_units(session, wanted)
-    failpoint("after_stock_hold")
-    if len(held) < len(wanted):
-        _explain_shortage(session, ask, wanted, held)
-    total_cents = sum(held[product_id].price_cents * wanted[product_id] for product_id in wanted)
+    offers = find_offers(session, list(wanted))
+    enough = {key for key, offer in offers.items() if offer.left >= wanted[key]}
+    if len(enough) < len(wanted):
+        _explain_shortage(session, ask, wanted, enough)
+    total_cents = sum(offers[product_id].price_cents * wanted[product_id] for product_id in wanted)
     _refuse_total(total_cents, rules)
-    order = _write_order(
+    order = write_order(
         session,
         user_id=actor.user_id,
         status=OrderStatus.PENDING,
@@ -110,11 +108,34 @@ def place_order(
         updated_at=now,
         expires_at=now + timedelta(seconds=rules.expiry_seconds),
     )
-    _write_lines(session, order, wanted, held)
-    record_hold(session, order.id, wanted, now)
-    tell_of_falls(session, wanted, held, now)
+    show_lines(order, wanted, offers)
     record_order_event(session, order, None, now, actor_id=actor.user_id)
-    return order
+    return DraftOrder(order, ask, wanted, offers)
+
+
+def hold_for(session: Session, draft: DraftOrder, now: datetime) -> None:
+    """The other half of place_order, to be done last: all buyers of these products wait from here
+    to the end of the transaction, and of a product that everybody wants that is all that counts.
+
+    What names a product is written when its row is ours: PostgreSQL locks the row for each name,
+    by a lock that whoever changes a product may wait for while we wait for them.
+    """
+    held = take_units(session, draft.wanted)
+    failpoint("after_stock_hold")
+    if len(held) < len(draft.wanted):
+        _explain_shortage(session, draft.ask, draft.wanted, held.keys())
+    for product_id, product in held.items():
+        offer = draft.offers[product_id]
+        if (product.price_cents, product.name) != (offer.price_cents, offer.name):
+            raise Conflict(
+                f"{offer.name} was changed while the order was being placed. Nothing was ordered:"
+                " look at it again, then order.",
+                code="prices_changed",
+            )
+    write_lines(session, draft.order)
+    record_hold(session, draft.order.id, draft.wanted, now)
+    tell_of_falls(session, draft.wanted, held, now)
+    session.flush()
 
 
 def _refuse_bulk(ask: OrderRequest, wanted: Counter[int]) -> None:
@@ -127,11 +148,7 @@ def _refuse_bulk(ask: OrderRequest, wanted: Counter[int]) -> None:
 
 
 def _refuse_hoarding(session: Session, actor: Actor, rules: OrderRules) -> None:
-    # the buyer's own row is locked, so that two orders side by side are counted one by one; on
-    # SQLite whoever writes is alone anyway
-    if not is_sqlite(session):
-        _LOCK_BUYER.rows(session, user_id=actor.user_id)
-    ((open_orders,),) = _COUNT_OPEN.rows(session, user_id=actor.user_id)
+    open_orders = count_open_orders(session, actor.user_id)
     if open_orders >= rules.max_open_orders:
         raise Conflict(
             f"You have {open_orders} unpaid orders open. Pay or cancel one of them first.",
@@ -140,18 +157,18 @@ def _refuse_hoarding(session: Session, actor: Actor, rules: OrderRules) -> None:
 
 
 def _explain_shortage(
-    session: Session, ask: OrderRequest, wanted: Counter[int], held: dict[int, HeldProduct]
+    session: Session, ask: OrderRequest, wanted: Counter[int], there: AbstractSet[int]
 ) -> None:
     left = {
         row.id: row
         for row in session.execute(
             select(
                 Product.id, Product.name, (Product.on_hand - Product.reserved).label("left")
-            ).where(Product.id.in_(wanted.keys() - held.keys()), Product.deleted_at.is_(None))
+            ).where(Product.id.in_(wanted.keys() - there), Product.deleted_at.is_(None))
         )
     }
     first_line = {line.product_id: at for at, line in reversed(list(enumerate(ask.lines)))}
-    unknown = sorted(wanted.keys() - held.keys() - left.keys())
+    unknown = sorted(wanted.keys() - there - left.keys())
     if unknown:
         raise InvalidInput(
             "The order names products that are not for sale.",
@@ -203,32 +220,3 @@ def _refuse_total(total_cents: int, rules: OrderRules) -> None:
             f" KES {rules.max_amount_shillings} in one payment. Order less, or in two orders.",
             code="above_mpesa_limit",
         )
-
-
-def _write_order(session: Session, **values: Any) -> Order:
-    """Under a number that is not taken yet."""
-    written: Sequence[Row] = ()
-    while not written:
-        values["number"] = new_order_number()
-        written = _WRITE_ORDER.rows(session, **values)
-    ((order_id,),) = written
-    return let_know(session, Order(id=order_id, paid_at=None, **values))
-
-
-def _write_lines(
-    session: Session, order: Order, wanted: Counter[int], held: dict[int, HeldProduct]
-) -> None:
-    lines = [
-        {
-            "order_id": order.id,
-            "product_id": product_id,
-            "seller_id": held[product_id].seller_id,
-            "position": position,
-            "product_name": held[product_id].name,
-            "quantity": wanted[product_id],
-            "unit_price_cents": held[product_id].price_cents,
-        }
-        for position, product_id in enumerate(wanted)
-    ]
-    _WRITE_LINES.put(session, lines)
-    set_committed_value(order, "lines", [OrderLine(**line) for line in lines])

@@ -25,13 +25,14 @@ from app.models import (
     TaskPriority,
     TaskStatus,
 )
+from app.models.base import table_of
 from app.services.insert_once import insert_once
 from app.services.webhooks.news import tell_of_order, tell_of_payment, tell_of_task
 
 _DETAIL_LENGTH = 500
 _ORDER_STEP = ("order_id", "from_status", "to_status", "actor_id", "reason", "created_at")
 _PUT_ORDER_EVENT = Prepared(
-    insert(OrderEvent.__table__).inline().values({name: bindparam(name) for name in _ORDER_STEP})
+    insert(table_of(OrderEvent)).inline().values({name: bindparam(name) for name in _ORDER_STEP})
 )
 
 

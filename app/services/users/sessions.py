@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.asking import Prepared, Reader
 from app.models import LoginSession, User
-from app.models.base import Moment
+from app.models.base import Moment, table_of
 from app.policies import Actor, Role
 from app.utils.identity import email_key, username_key
 
@@ -57,10 +57,10 @@ def find_account(session: Session, by: LoginField, key: str) -> User | None:
     return session.scalar(select(User).where(column == key))
 
 
-_USER, _SIGN_IN = User.__table__.c, LoginSession.__table__.c
+_USER, _SIGN_IN = table_of(User).c, table_of(LoginSession).c
 _STANDING = Prepared(
     select(_USER.id, _USER.role, _USER.username)
-    .join_from(User.__table__, LoginSession.__table__, _SIGN_IN.user_id == _USER.id)
+    .join_from(table_of(User), table_of(LoginSession), _SIGN_IN.user_id == _USER.id)
     .where(
         _USER.id == bindparam("user_id", type_=BigInteger),
         _USER.suspended_at.is_(None),

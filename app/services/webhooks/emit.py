@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.asking import Prepared, from_driver
 from app.db import ring_after_commit
 from app.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
+from app.models.base import table_of
 from app.services.webhooks.event_types import EventType
 from app.utils.clock import rfc3339
 
@@ -20,7 +21,7 @@ JOB = "deliver_webhooks"
 """The job that a bell names, with the endpoint's id."""
 
 _TYPES = WebhookEndpoint.event_types.type
-_ENDPOINT = WebhookEndpoint.__table__.c
+_ENDPOINT = table_of(WebhookEndpoint).c
 _ENDPOINTS = Prepared(
     select(_ENDPOINT.id, _ENDPOINT.event_types, _ENDPOINT.disabled_at)
     .where(_ENDPOINT.removed_at.is_(None))
