@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 
 from bench.run import Bench
 from bench.table import Line
-from bench.works import catalogue, depth, orders
+from bench.works import callbacks, catalogue, depth, orders
 
 WORKS: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "catalogue": catalogue.measure,
     "depth": depth.measure,
     "orders": orders.measure,
+    "callbacks": callbacks.measure,
 }
 """In the order in which they are measured and told. Their modules' docstrings say what they do."""
