@@ -74,9 +74,14 @@ class Database:
             if self.reserve is None
             else sessionmaker(self.reserve, expire_on_commit=False)
         )
-        self.asking = Asking(self.engine)
+        self._asking = Asking(self.engine)
+        self._reserved_asking = self._asking if self.reserve is None else Asking(self.reserve)
         self.bell: Bell | None = None
         self._turn = threading.Lock()
+
+    @property
+    def asking(self) -> Asking:
+        return self._reserved_asking if _uses_reserve.get() else self._asking
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -142,7 +147,8 @@ class Database:
         return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
 
     def dispose(self) -> None:
-        self.asking.close()
+        self._asking.close()
+        self._reserved_asking.close()
         self.engine.dispose()
         if self.reserve is not None:
             self.reserve.dispose()

@@ -42,10 +42,9 @@ _READERS = 80
 def measure(bench: Bench) -> Iterator[Line]:
     for kind in bench.options.databases:
         with bench.shop(kind, FEW, purpose="callbacks", **_OWN) as shop:
-            crowd = gather(shop)
-            yield _intake(bench, shop, send_prompts(shop, crowd, _KEPT))
-            yield from _paying(bench, shop, crowd)
+            yield from _paying(bench, shop, crowd := gather(shop))
             _check_books(shop)
+            yield _intake(bench, shop, send_prompts(shop, crowd, _KEPT))
         with bench.shop(kind, FEW, purpose="callbacks", **_OWN, **_SHED) as shop:
             yield _beside_readers(bench, shop, send_prompts(shop, gather(shop), _KEPT))
 
