@@ -18,7 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.config import Config
-from app.db import reading
+from app.db import current_database
 from app.errors import Forbidden, Unauthenticated, Unavailable
 from app.policies import Actor, Role
 from app.ports import Clock
@@ -163,8 +163,8 @@ def sign_in_of(claims: Claims) -> SignedIn | None:
     """Who a token names, if the sign-in behind it still stands. Raises Unavailable."""
     now = current_app.extensions[_CLOCK]()
     try:
-        with reading() as session:
-            return find_signed_in(session, claims.user_id, claims.session_id, now)
+        asking = current_database().asking
+        return find_signed_in(asking, claims.user_id, claims.session_id, now)
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         # Not knowing whether a token was revoked is no reason to believe it.
         raise Unavailable(

@@ -32,6 +32,7 @@ from app.utils.http import (
     is_for_programs,
     is_sane_request_id,
 )
+from app.utils.intake import taking_in
 from app.utils.limiter import CALLBACK_PATHS
 from app.utils.places import ASIDE_PLACES, INTAKE_PLACES
 
@@ -261,7 +262,7 @@ class Doorkeeper:
         if rank is Rank.PROBE:
             return self._app(environ, start_response)
         if rank is Rank.REPORT:
-            with self._intake, self._reserved():
+            with taking_in(), self._intake, self._reserved():
                 return self._app(environ, start_response)
         gate = self.gate
         if not gate.enter(rank):
