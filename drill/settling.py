@@ -29,6 +29,7 @@ _STEP_SECONDS = 30.0
 _MOST_STEPS = 200
 """Steps of simulated time, while the simulator still has something due."""
 
+_MOST_READINGS = 5
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 3.0
 
@@ -59,7 +60,7 @@ class Settling:
         self._pass_time()  # refunds may have been sent meanwhile
         settled_at = self._find_last_moment() + stage.list_settles_seconds
         self._wait(lambda: time.time() > settled_at, "letting M-Pesa's list settle")
-        self.unread = stage.office.fetch_list()
+        self.unread = self._read_list()
         self._wait(self._are_claims_decided, "waiting until claims are decided", _LOOK_SECONDS)
         self._wait(self._is_quiet, "waiting until nothing is open")
         self.told = self._ask_simulator()
@@ -74,6 +75,14 @@ class Settling:
                 return
             self._say(f"{what}, {passed:.0f} s", 1.0)
             time.sleep(every)
+
+    def _read_list(self) -> str | None:
+        """Why it was not read whole in the end: an access token may be refused a few times."""
+        why: str | None = "never tried"
+        for _ in range(_MOST_READINGS):
+            if (why := self._stage.office.fetch_list()) is None:
+                break
+        return why
 
     def _pass_time(self) -> None:
         safaricom = self._stage.safaricom

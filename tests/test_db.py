@@ -19,6 +19,7 @@ from app.db import (
 )
 from app.error_handlers import _is_passing
 from app.models import Category
+from drill.processes import free_port
 from tests.core import database_snapshot
 from tests.factories import make_category
 
@@ -168,6 +169,23 @@ def test_both_ends_of_a_line_to_postgresql_look_whether_it_is_cut(database, data
     for setting in ("idle=5", "interval=2", "count=3"):
         assert f"-c tcp_keepalives_{setting}" in told["options"]
     assert "-c tcp_user_timeout=10000" in told["options"]
+
+
+@pytest.mark.fault("F34")
+def test_a_server_that_is_away_is_no_bug_of_ours_whichever_way_it_is_asked(database_kind):
+    if database_kind == "sqlite":
+        pytest.skip("about PostgreSQL alone")
+    database = Database(f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/nothing")
+
+    def ask_a_session() -> None:
+        with database.reading() as session:
+            session.execute(text("SELECT 1"))
+
+    for ask in (ask_a_session, lambda: database.asking.rows("SELECT 1", {})):
+        with pytest.raises(OperationalError) as caught:
+            ask()
+        assert _is_passing(caught.value) is True
+    database.dispose()
 
 
 @pytest.mark.fault("F38")

