@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from sqlalchemy import delete, event
 
 from app.errors import BadGateway
 from app.models import IdempotencyKey
@@ -243,28 +242,3 @@ def test_whoever_comes_back_late_gives_the_answer_that_was_given(
     assert late.headers["Idempotent-Replayed"] == "true"
     assert late.data == answers[0].data
     assert categories_of(database) == ["Phases"]
-
-
-def test_a_key_that_is_given_up_between_two_looks_is_asked_for_again(
-    app, client, caller, database, monkeypatch
-):
-    """The first request ends with a refusal just when the second has seen that it had begun."""
-    if database.is_sqlite:
-        pytest.skip("one transaction writes at a time")
-    leave_unfinished(app, client, caller, database, monkeypatch)
-
-    def give_up(_connection, _cursor, statement, *_):
-        if "FROM idempotency_keys" in statement and "FOR UPDATE" in statement:
-            with database.engine.begin() as another:
-                another.execute(delete(IdempotencyKey))
-
-    event.listen(database.engine, "before_cursor_execute", give_up)
-    try:
-        response = send(client, caller, "/api/probe/phases")
-    finally:
-        event.remove(database.engine, "before_cursor_execute", give_up)
-    assert (response.status_code, response.json["code"]) == (409, "idempotency_in_progress")
-    assert response.headers["Retry-After"] == "2"
-    assert len(app.extensions["probe_calls"]) == 1
-    assert send(client, caller, "/api/probe/phases").status_code == 202
-    assert len(app.extensions["probe_calls"]) == 2
