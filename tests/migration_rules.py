@@ -67,6 +67,8 @@ def find_hazards(sent: Sequence[Sent], tables: set[str]) -> list[str]:
 
 
 def _reason(statement: Sent, before: Sequence[Sent], tables: set[str]) -> str | None:
+    if _LOOKS_AT_ROWS.match(statement.sql) and (held := _held(statement, before, tables)):
+        return f"it takes its time while {held} is kept from its readers"
     for pattern, judge in _JUDGES:
         match = re.match(pattern, statement.sql, re.IGNORECASE)
         if match is None:
@@ -75,6 +77,18 @@ def _reason(statement: Sent, before: Sequence[Sent], tables: set[str]) -> str | 
         if table is not None and table.lower() not in tables:
             return None  # this migration made it: nobody uses it yet
         return judge(statement, before, match)
+    return None
+
+
+def _held(statement: Sent, before: Sequence[Sent], tables: set[str]) -> str | None:
+    """A table of others' that this transaction has for itself by now."""
+    if statement.transaction is None:
+        return None
+    for one in before:
+        taken = _TAKES_ALL.match(one.sql)
+        is_ours = one.transaction == statement.transaction
+        if taken and is_ours and taken["table"].lower() in tables:
+            return taken["table"]
     return None
 
 
@@ -158,17 +172,6 @@ def _add_constraint(_statement: Sent, _before: Sequence[Sent], match: re.Match[s
     return "it looks through the table while it holds it: NOT VALID first, then VALIDATE"
 
 
-def _validate(statement: Sent, before: Sequence[Sent], _match: re.Match[str]) -> str | None:
-    if statement.transaction is None:
-        return None
-    held = [
-        one
-        for one in before
-        if one.transaction == statement.transaction and one.sql.upper().startswith("ALTER TABLE")
-    ]
-    return "what was altered before in this transaction is held meanwhile" if held else None
-
-
 def _set_not_null(statement: Sent, before: Sequence[Sent], match: re.Match[str]) -> str | None:
     column = match["column"]
     rule = re.compile(rf'CHECK \("?{column}"? IS NOT NULL\)', re.IGNORECASE)
@@ -179,12 +182,21 @@ def _set_not_null(statement: Sent, before: Sequence[Sent], match: re.Match[str])
     return "it looks through the table while it holds it: require_value() does not"
 
 
+_LOOKS_AT_ROWS = re.compile(
+    r"INSERT INTO .* SELECT |UPDATE |DELETE FROM |ANALYZE|CREATE (UNIQUE )?INDEX |"
+    r"CREATE TABLE .* AS |ALTER TABLE .* VALIDATE CONSTRAINT",
+    re.IGNORECASE,
+)
+_TAKES_ALL = re.compile(
+    r"(ALTER TABLE (IF EXISTS )?(ONLY )?|DROP TRIGGER (IF EXISTS )?\S+ ON |DROP TABLE )" + _NAME,
+    re.IGNORECASE,
+)
 _COLUMN = r'"?(?P<column>\w+)"?'
 _ACTIONS = (
     (r"ADD CONSTRAINT \S+ (?P<rest>.*)", _add_constraint),
     (r"ADD (CHECK|FOREIGN KEY|UNIQUE|PRIMARY KEY|EXCLUDE)\b", _whole),
     (r"ADD (COLUMN )?(IF NOT EXISTS )?\S+ (?P<rest>.*)", _add_column),
-    (r"VALIDATE CONSTRAINT", _validate),
+    (r"VALIDATE CONSTRAINT", None),
     (r"DROP CONSTRAINT", None),
     (rf"ALTER (COLUMN )?{_COLUMN} SET NOT NULL", _set_not_null),
     (rf"ALTER (COLUMN )?{_COLUMN} (DROP NOT NULL|SET DEFAULT|DROP DEFAULT|SET STATISTICS)", None),

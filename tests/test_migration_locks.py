@@ -138,12 +138,42 @@ def test_what_keeps_nobody_waiting_is_let_through(sql):
     assert find_hazards([Sent(sql, 1)], {"orders", "users"}) == []
 
 
-def test_a_rule_is_not_validated_while_its_table_is_held():
-    alter = Sent("ALTER TABLE orders ADD COLUMN size INTEGER", 1)
-    validate = "ALTER TABLE orders VALIDATE CONSTRAINT ck"
-    assert len(find_hazards([alter, Sent(validate, 1)], {"orders"})) == 1
-    assert find_hazards([alter, Sent(validate, 2)], {"orders"}) == []
-    assert find_hazards([alter, Sent(validate, None)], {"orders"}) == []
+@pytest.mark.parametrize(
+    "takes", ["ALTER TABLE orders ADD COLUMN size INTEGER", "DROP TRIGGER told ON orders"]
+)
+@pytest.mark.parametrize(
+    "looks",
+    [
+        "ALTER TABLE orders VALIDATE CONSTRAINT ck",
+        "INSERT INTO brand_new (id) SELECT id FROM users",
+        "CREATE INDEX ix ON brand_new (note)",
+        "ANALYZE brand_new",
+    ],
+)
+def test_no_row_is_looked_at_while_a_table_is_kept_from_its_readers(takes, looks):
+    (hazard,) = find_hazards([Sent(takes, 1), Sent(looks, 1)], {"orders", "users"})
+    assert hazard == f"it takes its time while orders is kept from its readers | {looks}"
+    for later in (2, None):
+        assert find_hazards([Sent(takes, 1), Sent(looks, later)], {"orders", "users"}) == []
+    assert find_hazards([Sent(takes, 1), Sent(looks, 1)], {"users"}) == []
+
+
+def test_real_migrations_are_read_by_these_rules(empty):
+    """Two of before the first release: what they did to empty tables, none may do to full ones."""
+    found = {}
+    for revision, before in (("0021", "0020"), ("0023", "0022")):
+        upgrade(empty, before)
+        tables = set(inspect(empty.engine).get_table_names())
+        with recorded(empty.engine) as sent:
+            upgrade(empty, revision)
+        found[revision] = find_hazards(of_the_migration(sent), tables)
+    indexes = [one for one in found["0021"] if one.startswith("it keeps writers out")]
+    dropped = [one for one in found["0021"] if one.startswith("drop_index()")]
+    assert (len(indexes), len(dropped)) == (7, 2)
+    assert len(found["0021"]) == 9
+    slow = [one for one in found["0023"] if "while products is kept from its readers" in one]
+    assert len(slow) == 3
+    assert "INSERT INTO search_products_new SELECT" in slow[0]
 
 
 GENTLE = '''"""Everything that our helpers do, to a table that is full."""
