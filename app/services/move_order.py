@@ -1,15 +1,28 @@
 """The steps of an order's life: which are allowed, how one is taken, and being fulfilled."""
 
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, Forbidden, NotFound
-from app.models import LIVE_STATES, Order, OrderStatus, Payment, Task, TaskKind, TaskStatus
+from app.models import (
+    LIVE_STATES,
+    Order,
+    OrderStatus,
+    Payment,
+    PaymentClaim,
+    Task,
+    TaskKind,
+    TaskStatus,
+)
 from app.policies import Actor, fulfillable_orders, visible_orders
+from app.services.lock_row import lock_row
 from app.services.records import notify, record_order_event
 from app.services.refund_shares import is_sale_going_back
+
+OfOrder = TypeVar("OfOrder", Payment, PaymentClaim)
 
 ALLOWED_MOVES: dict[OrderStatus, frozenset[OrderStatus]] = {
     OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELLED, OrderStatus.EXPIRED}),
@@ -26,17 +39,18 @@ that a person found not to be there.
 
 
 def lock_order(session: Session, order_id: int) -> Order | None:
-    """The order as it is now, locked until the transaction ends: a second hand waits here.
+    """The order as it is now, locked until the transaction ends."""
+    return lock_row(session, Order, order_id)
 
-    Its key is not locked: a new row that names the order, written by a hand that holds something
-    else already, must not have to wait for this one.
-    """
-    return session.scalar(
-        select(Order)
-        .where(Order.id == order_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
+
+def lock_with_order(session: Session, model: type[OfOrder], row_id: int) -> tuple[Order, OfOrder]:
+    """The row's order, then the row, both as they are now and locked until the end."""
+    order_id = session.scalar(select(model.order_id).where(model.id == row_id))
+    order = lock_order(session, order_id) if order_id is not None else None
+    row = lock_row(session, model, row_id)
+    if order is None or row is None:
+        raise RuntimeError(f"{model.__name__} {row_id} has no order.")
+    return order, row
 
 
 def lock_visible_order(session: Session, actor: Actor, order_id: int) -> Order:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.models import MpesaRequest, RequestKind, RequestState
 from app.ports import RequestAccepted
+from app.services.lock_row import lock_row
 from app.services.request_reports import report_mismatch
 from app.utils.callback_secret import CallbackSecret
 
@@ -99,12 +100,10 @@ def find_request_by_secret(
 
 def lock_request(session: Session, request_id: int) -> MpesaRequest:
     """The request as it is now, locked until the transaction ends."""
-    return session.scalars(
-        select(MpesaRequest)
-        .where(MpesaRequest.id == request_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one()
+    request = lock_row(session, MpesaRequest, request_id)
+    if request is None:
+        raise RuntimeError(f"Request {request_id} is gone.")
+    return request
 
 
 def record_acknowledgement(

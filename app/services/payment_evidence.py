@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models import (
@@ -12,7 +11,7 @@ from app.models import (
     Payment,
     PaymentState,
 )
-from app.services.move_order import lock_order
+from app.services.move_order import lock_with_order
 
 CLOCKS_DIFFER = timedelta(minutes=2)
 """How far M-Pesa's clock and ours may be apart, and no more than that."""
@@ -66,14 +65,4 @@ class Failure:
 
 def lock_payment(session: Session, payment_id: int) -> tuple[Order, Payment]:
     """The order, then its payment, both as they are now and locked until the end."""
-    order_id = session.scalar(select(Payment.order_id).where(Payment.id == payment_id))
-    order = lock_order(session, order_id) if order_id is not None else None
-    payment = session.scalar(
-        select(Payment)
-        .where(Payment.id == payment_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    if order is None or payment is None:
-        raise RuntimeError(f"Payment {payment_id} has no order.")
-    return order, payment
+    return lock_with_order(session, Payment, payment_id)

@@ -17,7 +17,7 @@ from app.models import (
     User,
 )
 from app.services.claims.said import ACCEPTED, WITH_A_PERSON
-from app.services.move_order import lock_order
+from app.services.move_order import lock_with_order
 from app.services.mpesa_requests import expire_requests
 from app.services.records import Matter, file_task, notify, solve_tasks
 from app.utils.money import cents_to_wire
@@ -33,17 +33,7 @@ class Doubt:
 
 def lock_claim(session: Session, claim_id: int) -> tuple[Order, PaymentClaim]:
     """The claim's order, then the claim, both as they are now and locked until the end."""
-    order_id = session.scalar(select(PaymentClaim.order_id).where(PaymentClaim.id == claim_id))
-    order = lock_order(session, order_id) if order_id is not None else None
-    claim = session.scalar(
-        select(PaymentClaim)
-        .where(PaymentClaim.id == claim_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    if order is None or claim is None:
-        raise RuntimeError(f"Claim {claim_id} has no order.")
-    return order, claim
+    return lock_with_order(session, PaymentClaim, claim_id)
 
 
 def accept_claim(session: Session, claim: PaymentClaim, now: datetime) -> None:

@@ -16,6 +16,7 @@ from app.models import (
     RefundState,
 )
 from app.policies import Actor, may_refund
+from app.services.lock_row import lock_row
 from app.services.payment_evidence import lock_payment
 from app.services.receipts import find_receipt
 
@@ -95,12 +96,9 @@ def hold_refund(session: Session, refund_id: int) -> HeldRefund:
         row = find_receipt(session, named.receipt)
         payment_id = row.payment_id if row is not None else None
     order, payment = lock_payment(session, payment_id) if payment_id is not None else (None, None)
-    refund = session.scalars(
-        select(Refund)
-        .where(Refund.id == refund_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one()
+    refund = lock_row(session, Refund, refund_id)
+    if refund is None:
+        raise RuntimeError(f"Refund {refund_id} is gone.")
     return HeldRefund(refund, order, payment)
 
 

@@ -16,6 +16,7 @@ from app.models import (
     WebhookEndpoint,
 )
 from app.ports import WebhookAnswer
+from app.services.lock_row import lock_row
 from app.services.records import Matter, file_task
 from app.services.webhooks.due import Claimed
 from app.services.webhooks.endpoints import disable
@@ -47,12 +48,7 @@ def record_outcome(
     A success counts whoever brings it. A failure counts only under the lease that it was sent
     with: where that ran out, another worker has the delivery.
     """
-    endpoint = session.scalar(
-        select(WebhookEndpoint)
-        .where(WebhookEndpoint.id == claimed.endpoint_id)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
+    endpoint = lock_row(session, WebhookEndpoint, claimed.endpoint_id)
     delivery = session.scalar(
         select(WebhookDelivery)
         .where(WebhookDelivery.id == claimed.delivery_id)
