@@ -23,11 +23,11 @@ from app.models import (
     TaskKind,
 )
 from app.services.hold_for_review import WRITTEN_OFF
-from app.services.hold_stock import restock_order
 from app.services.ledger import balances_of, book_correction
 from app.services.missing_money import Missing, split_missing
 from app.services.move_order import move_order
 from app.services.records import Matter, file_task, notify, record_payment_event
+from app.services.sell_stock import restock_order
 from app.services.use_money import buy_if_covered, solve_settled_debts
 from app.utils.money import cents_to_wire
 
@@ -70,7 +70,7 @@ def write_off_payment(
     payment.next_check_at = payment.leased_until = None
     payment.finished_at = payment.updated_at = now
     said = f"the money of {f'receipt {row.receipt}' if row else 'this payment'} was not there"
-    _record(session, payment, before, f"{said}: {why.reason}", now)
+    record_decision_on(session, payment, before, f"{said}: {why.reason}", now)
     _follow(session, order, payment, missing, why, now)
     _tell_buyer(session, order, missing, NOT_THERE_MESSAGE, now)
     return missing
@@ -103,7 +103,7 @@ def correct_amount(
     payment.amount_cents = row.amount_cents = cents
     payment.updated_at = now
     said = f"KES {was} was wrong, KES {is_now} is right"
-    _record(session, payment, payment.status, f"{said}: {why.reason}", now)
+    record_decision_on(session, payment, payment.status, f"{said}: {why.reason}", now)
     if missing is not None:
         _follow(session, order, payment, missing, why, now)
         sentence = f"We had counted KES {was} of you; M-Pesa's books say KES {is_now}."
@@ -124,7 +124,10 @@ def _book_missing(
     return missing
 
 
-def _record(session: Session, payment: Payment, before: str, detail: str, now: datetime) -> None:
+def record_decision_on(
+    session: Session, payment: Payment, before: str, detail: str, now: datetime
+) -> None:
+    """Put what a person made of a payment into its history; ``before`` is how it stood."""
     record_payment_event(
         session,
         payment.id,

@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict
 from app.models import Order, OrderStatus
 from app.policies import Actor, cancellable_orders
-from app.services.hold_stock import release_stock
 from app.services.move_order import (
     live_attempt_of,
     lock_order,
@@ -17,6 +16,7 @@ from app.services.move_order import (
     require_right,
 )
 from app.services.records import notify
+from app.services.sell_stock import release_stock
 from app.services.use_money import set_money_aside
 
 

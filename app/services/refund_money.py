@@ -18,12 +18,12 @@ from app.models import (
     Task,
     TaskKind,
 )
-from app.services.hold_stock import restock_order
 from app.services.ledger import balances_of, book_refund
 from app.services.move_order import move_order
 from app.services.receipts import find_receipt
 from app.services.records import notify, record_payment_event, solve_tasks
 from app.services.refund_shares import SOLD, refunded_cents_of, split_refund
+from app.services.sell_stock import restock_order
 from app.services.use_money import solve_settled_debts
 from app.utils.money import cents_to_wire
 

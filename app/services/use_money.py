@@ -18,7 +18,6 @@ from app.models import (
     Task,
     TaskKind,
 )
-from app.services.hold_stock import sell_again, sell_held_stock
 from app.services.ledger import (
     balances_of,
     book_payment,
@@ -28,6 +27,7 @@ from app.services.ledger import (
 )
 from app.services.move_order import move_order
 from app.services.records import Matter, file_task, notify, solve_tasks, tell_sellers
+from app.services.sell_stock import sell_again, sell_held_stock
 from app.utils.money import CENTS_PER_SHILLING, cents_to_wire, whole_shillings
 from app.utils.phone import mask_msisdn
 

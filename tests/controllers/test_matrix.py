@@ -14,8 +14,8 @@ from sqlalchemy import select
 from app.models import Order, OrderStatus, Payment, Refund, RefundKind
 from app.policies import Role
 from app.schemas.picture import EXAMPLE
-from app.services.hold_stock import release_stock
 from app.services.move_order import move_order
+from app.services.sell_stock import release_stock
 from app.web import BLUEPRINTS
 from tests.controllers.sign_in import sign_in
 from tests.core import after, ask_to_pay, buy, database_snapshot, pay

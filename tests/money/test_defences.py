@@ -50,6 +50,7 @@ from app.services import (
     receipts,
     receive_money,
     request_payment,
+    sell_stock,
     settle_payment,
     use_money,
 )
@@ -57,12 +58,12 @@ from app.services.audit import audit
 from app.services.confirm_payment import confirm_payment
 from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
-from app.services.hold_stock import release_stock
 from app.services.inbox import ReceivedMessage, is_secret_of_payment, keep_message
 from app.services.move_order import fulfil_order
 from app.services.payment_evidence import Failure, Proof
 from app.services.receipts import ReceiptFacts
 from app.services.record_push import record_refusal
+from app.services.sell_stock import release_stock
 from app.utils.callback_secret import CallbackSecret
 from tests.controllers.callers import caller
 from tests.core import (
@@ -338,7 +339,7 @@ DEFENCES: dict[str, Defence] = {
     ),
     "late money never oversells": Defence(
         late_money_for_what_is_sold_out,
-        replaced(hold_stock, "_all_there", lambda *_, **__: True),
+        replaced(sell_stock, "_all_there", lambda *_, **__: True),
         (IntegrityError,),
     ),
     "expiry waits for a prompt": Defence(
@@ -395,7 +396,7 @@ DEFENCES: dict[str, Defence] = {
     ),
     "stock is given back once": Defence(
         stock_is_given_back_once,
-        replaced(hold_stock, "_end", lambda session, *_: [(session.scalar(select(Product.id)), 1)]),
+        replaced(sell_stock, "_end", lambda session, *_: [(session.scalar(select(Product.id)), 1)]),
         (IntegrityError,),
     ),
     "histories are append-only": Defence(
@@ -725,7 +726,7 @@ def _take_what_was_seen(session: Any, wanted: Any) -> dict[int, Any]:
     """Read the stock, think about it, then write: what the conditional UPDATE is there against."""
     taken = {}
     for product_id in sorted(wanted):
-        row = session.execute(select(*hold_stock._STANDING).where(Product.id == product_id)).one()
+        row = session.execute(select(*hold_stock.STANDING).where(Product.id == product_id)).one()
         time.sleep(0.05)
         if row.left >= wanted[product_id]:
             session.execute(

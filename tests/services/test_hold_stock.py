@@ -5,13 +5,8 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.models import MovementKind, Product, Reservation, ReservationState, StockMovement
-from app.services.hold_stock import (
-    record_hold,
-    release_stock,
-    sell_again,
-    sell_held_stock,
-    take_units,
-)
+from app.services.hold_stock import record_hold, take_units
+from app.services.sell_stock import release_stock, sell_again, sell_held_stock
 from tests.core import after, buy, counts, make_buyer, moves, reservations, snapshot
 from tests.factories import NOW, make_product
 

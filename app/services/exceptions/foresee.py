@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from app.models import Account, MpesaReceipt, Order, OrderStatus, PaymentState
 from app.services.answered_prompts import find_answered_prompt
-from app.services.hold_stock import could_sell_again
 from app.services.ledger import balances_of, excess_of
+from app.services.sell_stock import could_sell_again
 from app.services.unmatched_money import facts_of
 from app.services.use_money import find_rest
 from app.utils.money import CENTS_PER_SHILLING, whole_shillings

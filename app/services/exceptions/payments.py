@@ -19,6 +19,7 @@ from app.models import (
     TaskKind,
 )
 from app.policies import Actor
+from app.services.correct_money import record_decision_on
 from app.services.exceptions.actions import REPORTS, Action
 from app.services.exceptions.claims import accept_claim, refuse_claim
 from app.services.exceptions.known_receipts import amount_on_record, refuse_taken, taken
@@ -27,7 +28,7 @@ from app.services.hold_for_review import COUNTED_APART, DECIDED, REVIEW_TASKS
 from app.services.payment_evidence import Proof, Settlement
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import Reception, receive_money
-from app.services.records import record_payment_event, solve_tasks, tell_unpaid
+from app.services.records import solve_tasks, tell_unpaid
 from app.services.settle_payment import settle_payment
 from app.services.use_money import PART_PAID_GRACE
 from app.utils.money import cents_to_wire
@@ -113,10 +114,10 @@ def give_receipt(
     said = f"Receipt {word.receipt}. {word.reason}"
     finish = close if case.situation.kind in REPORTS else note
     finish(session, actor, case, Action.RECEIPT, said, now)
-    _settle(session, payment, ReceiptFacts(word.receipt, payment.amount_cents, _PERSON), now)
+    facts = ReceiptFacts(word.receipt, payment.amount_cents, MoneySource.PERSON)
+    _settle(session, payment, facts, now)
 
 
-_PERSON = MoneySource.PERSON
 _OPEN_TO_MONEY = (*LIVE_STATES, PaymentState.FAILED, PaymentState.CANCELLED)
 
 
@@ -168,7 +169,7 @@ def _count_apart(
     payment.updated_at = now
     amount = f"KES {cents_to_wire(facts.amount_cents)}"
     detail = f"its money is {amount} (receipt {facts.receipt}), counted by itself"
-    _record(session, payment, before, detail, now)
+    record_decision_on(session, payment, before, detail, now)
     _solve_reviews(session, actor, payment, "A person found its money.", now)
 
 
@@ -183,20 +184,7 @@ def _fail(session: Session, payment: Payment, reason: str, now: datetime) -> Non
         payment.next_check_at = now if payment.checkout_request_id is not None else None
     payment.leased_until = None
     payment.updated_at = now
-    _record(session, payment, before, f"not paid: {reason}", now)
-
-
-def _record(session: Session, payment: Payment, before: str, detail: str, now: datetime) -> None:
-    record_payment_event(
-        session,
-        payment.id,
-        from_status=before,
-        to_status=payment.status,
-        source=_PERSON,
-        now=now,
-        detail=detail,
-    )
-    session.flush()
+    record_decision_on(session, payment, before, f"not paid: {reason}", now)
 
 
 def _solve_reviews(
