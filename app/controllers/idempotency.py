@@ -192,10 +192,8 @@ def claim(session: Session) -> Claim | Replay:
     if row_id is not None:
         return Claim(row_id)
     mine = [getattr(IdempotencyKey, name) == value for name, value in values.items()]
-    # A change of another transaction is locked out until ours ends: a lease is taken over once.
-    row = session.scalars(select(IdempotencyKey).where(*mine).with_for_update()).one_or_none()
-    if row is None:  # the first request was refused just now, and gave the key up
-        raise _in_progress()
+    # The claim has locked it, or on SQLite the file: nobody gives it up or takes it over meanwhile.
+    row = session.scalars(select(IdempotencyKey).where(*mine).with_for_update()).one()
     return _read(session, row, request_hash)
 
 
