@@ -1,6 +1,6 @@
 """Money that is given back, for tests: one line for each step of a refund."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -32,6 +32,7 @@ from app.services.refunds import (
     begin_sending,
     find_money_request,
     record_sent,
+    reject_refund,
     request_refund,
     request_refund_of_receipt,
 )
@@ -47,6 +48,7 @@ RULES = RefundRules(
     first_check_seconds=30,
     by_hand_check_seconds=86_400,
 )
+NEEDS_TWO = replace(RULES, approval_above_shillings=0)
 TOTAL = 149_950
 PAID = 150_000
 LONGER = after(minutes=30)
@@ -173,6 +175,28 @@ def hear(session: Session, refund: Refund, news: RefundNews, now=NOW) -> str:
         answer = Answer(news.result_code or "0", news.sentence, ids)
         note_answer(session, request.id, answer, now)
     return apply_refund_result(session, refund.id, news, now)
+
+
+def bring_to(
+    session: Session, sale: Sale, state: str, *, receipt: str | None = "UKM0000R01"
+) -> Refund:
+    """The reversal of the whole payment, in this state by an honest way; ``receipt`` is what its
+    result names where it succeeds.
+    """
+    if state in ("awaiting_approval", "rejected"):
+        refund = ask_refund(session, sale.admin, sale.payment, rules=NEEDS_TWO)
+        if state == "rejected":
+            reject_refund(session, actor_of(sale.other_admin), refund.id, "No", NOW)
+        return refund
+    refund = ask_refund(session, sale.admin, sale.payment)
+    act = {"created": begin, "unknown": lose}.get(state, send)
+    act(session, refund)
+    if state == "failed":
+        hear(session, refund, did_not_go())
+    elif state == "succeeded":
+        hear(session, refund, went(receipt))
+    assert refund.state == state
+    return refund
 
 
 def refund_whole(session: Session, sale: Sale, receipt: str = "UKM0000R01", **ask) -> Refund:

@@ -32,6 +32,7 @@ from app.utils.passwords import verify_password
 from daraja_simulator.config import SimulatorConfig
 from daraja_simulator.server import SimulatorServer
 from tests.factories import actor_of, make_product, make_user
+from tests.looking import how_many
 
 GOOD_PASSWORD = "nyumbani kwetu 71"
 
@@ -223,23 +224,18 @@ def test_the_audit_names_each_row_that_is_broken_and_fails(manage, shop):
     assert result.stderr.splitlines()[-1] == "1 rows break 1 invariants."
 
 
-def count(database, model) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(model)) or 0
-
-
 def test_seed_makes_the_categories_and_nothing_else(manage, shop):
     result = manage("seed")
     assert (result.exit_code, result.stdout) == (0, "Made the categories.\n")
     expected = len(CATEGORIES) + sum(len(below) for below in CATEGORIES.values())
-    assert count(shop, Category) == expected
-    assert (count(shop, User), count(shop, Product)) == (0, 0)
+    assert how_many(shop, Category) == expected
+    assert (how_many(shop, User), how_many(shop, Product)) == (0, 0)
 
 
 def test_the_demo_shop_is_whole_and_its_books_are_clean(manage, shop, home):
     result = manage("seed", "--demo")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert count(shop, Product) == len(PRODUCTS) == 42
+    assert how_many(shop, Product) == len(PRODUCTS) == 42
     with shop.reading() as session:
         states = session.scalars(select(Order.status).order_by(Order.id)).all()
         late = session.scalar(select(func.count()).where(Order.created_at > func.now()))
@@ -307,7 +303,7 @@ def test_a_shop_that_has_begun_is_never_seeded(manage, shop, home):
         0,
         "The database is not empty; it was left as it is.\n",
     )
-    assert (count(shop, User), count(shop, Product), count(shop, Category)) == (1, 0, 0)
+    assert (how_many(shop, User), how_many(shop, Product), how_many(shop, Category)) == (1, 0, 0)
     assert not ACCOUNTS_FILE.exists()
 
 
@@ -315,7 +311,7 @@ def test_a_demo_that_breaks_half_way_leaves_nothing(manage, shop, monkeypatch):
     monkeypatch.setattr("app.cli.seed.PAST", (*PAST, None))
     with pytest.raises(AttributeError):
         manage("seed", "--demo")
-    assert (count(shop, User), count(shop, Product), count(shop, Category)) == (0, 0, 0)
+    assert (how_many(shop, User), how_many(shop, Product), how_many(shop, Category)) == (0, 0, 0)
     assert not ACCOUNTS_FILE.exists()
 
 
@@ -333,7 +329,7 @@ def test_no_demo_shop_is_made_in_production(manage, shop, monkeypatch):
         monkeypatch.setenv(name, value)
     result = manage("seed", "--demo")
     assert (result.exit_code, result.stderr) == (1, "A demo shop has no place in production.\n")
-    assert count(shop, User) == 0
+    assert how_many(shop, User) == 0
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from app.models import Order, StatementImport, StatementLine
 from app.services.receipts import ReceiptFacts
@@ -14,6 +14,7 @@ from daraja_simulator.config import SimulatorConfig
 from daraja_simulator.server import SimulatorServer
 from tests.core import buy, database_snapshot, make_buyer
 from tests.factories import make_product
+from tests.looking import how_many
 from tests.statements import charged, classic, paid, preamble
 
 YESTERDAY = utc_now().astimezone(EAT) - timedelta(days=1)
@@ -38,11 +39,6 @@ def statement(home):
         return name
 
     return write
-
-
-def count(database, model) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(model))
 
 
 def test_a_statement_is_brought_in(manage, shop, order, statement):
@@ -168,7 +164,7 @@ def test_the_list_is_registered_for_and_fetched(manage, shop, simulator):
     since = manage("payments", "pull", "--since", "2026-01-01")
     assert since.exit_code == 0
     assert since.stdout.startswith("2026-01-01 00:00 to 2026-01-03 00:00: 0 lines")
-    assert count(shop, StatementLine) == 0
+    assert how_many(shop, StatementLine) == 0
 
 
 def test_a_list_that_cannot_be_fetched_is_said_so(manage, shop, order):

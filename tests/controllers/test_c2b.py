@@ -11,11 +11,11 @@ from app.context import WORK
 from app.controllers import inbox
 from app.db import Database
 from app.models import InboxMessage, MpesaReceipt, Order, OrderStatus, Payment, Task
-from app.services.audit import audit
 from app.services.end_order import cancel_order
 from tests.controllers.callers import is_refused
 from tests.core import ask_to_pay, buy, database_snapshot, differing_tables, make_buyer, pay
 from tests.factories import NOW, actor_of, make_product
+from tests.looking import is_sound, status_of
 from tests.safaricom import notice_body
 
 SUCCESS = {"ResultCode": 0, "ResultDesc": "Success"}
@@ -48,11 +48,6 @@ def post(client, what: str, secret: str, body: bytes, **options):
     return client.post(path, data=body, buffered=True, **options)
 
 
-def status_of(database, order) -> str:
-    with database.reading() as session:
-        return session.get_one(Order, order.id).status
-
-
 def messages(database) -> list[InboxMessage]:
     with database.reading() as session:
         return list(session.scalars(select(InboxMessage).order_by(InboxMessage.id)))
@@ -61,12 +56,6 @@ def messages(database) -> list[InboxMessage]:
 def tasks(database) -> list[Task]:
     with database.reading() as session:
         return list(session.scalars(select(Task).order_by(Task.id)))
-
-
-def is_sound(database) -> bool:
-    with database.reading() as session:
-        assert audit(session, NOW) == []
-    return True
 
 
 def test_a_confirmation_is_kept_answered_and_pays_the_order(client, database, secret, order):

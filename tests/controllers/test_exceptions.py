@@ -7,8 +7,9 @@ from app.models import Decision, Order, Task
 from app.policies import Role
 from tests.controllers.callers import is_refused
 from tests.controllers.sign_in import new_caller, sign_in
-from tests.core import database_snapshot, is_clean
+from tests.core import database_snapshot
 from tests.factories import NOW, make_user
+from tests.looking import is_sound
 from tests.matters import (
     comes_in,
     disputed,
@@ -38,11 +39,6 @@ def made(database, make) -> Task:
 def decisions(database) -> int:
     with database.reading() as session:
         return session.scalar(select(func.count()).select_from(Decision))
-
-
-def is_sound(database) -> bool:
-    with database.reading() as session:
-        return is_clean(session)
 
 
 def test_the_queue_says_what_waits_since_when_and_for_how_much(client, database, admin):

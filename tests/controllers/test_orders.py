@@ -8,11 +8,11 @@ import pytest
 
 from app.context import WORK
 from app.policies import Role
-from app.services.audit import audit
 from tests.controllers.callers import is_refused
 from tests.controllers.sign_in import new_caller
 from tests.core import ask_to_pay, buy, database_snapshot, differing_tables, pay
 from tests.factories import NOW, make_product
+from tests.looking import is_sound
 
 FIELDS = [
     "id",
@@ -56,12 +56,6 @@ def boots(database, seller):
 def order(database, buyer, boots):
     with database.transaction() as session:
         return buy(session, buyer[0], (boots, 2))
-
-
-def is_sound(database, now=NOW) -> bool:
-    with database.reading() as session:
-        assert audit(session, now) == []
-    return True
 
 
 def cart(*lines: tuple, **fields) -> dict:

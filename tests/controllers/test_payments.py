@@ -19,7 +19,6 @@ from app.integrations.mpesa import (
 )
 from app.models import InboxMessage, Order, Payment
 from app.policies import Role
-from app.services.audit import audit
 from tests.controllers.callers import is_refused
 from tests.controllers.sign_in import new_caller
 from tests.core import (
@@ -34,7 +33,8 @@ from tests.core import (
     push_ids,
     receipt_of,
 )
-from tests.factories import NOW, make_product
+from tests.factories import make_product
+from tests.looking import is_sound
 from tests.safaricom import callback_body
 
 FIELDS = [
@@ -88,12 +88,6 @@ def stored(database, payment_id: int) -> Payment:
 def order_status(database, order) -> str:
     with database.reading() as session:
         return session.get_one(Order, order.id).status
-
-
-def is_sound(database, now=NOW) -> bool:
-    with database.reading() as session:
-        assert audit(session, now) == []
-    return True
 
 
 def post_callback(client, path: str, body: bytes, **options):

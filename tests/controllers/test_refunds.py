@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from app.context import WORK
 from app.integrations.mpesa import MpesaMisconfigured, MpesaUnavailable, MpesaUncertain
 from app.models import MpesaRequest, Refund, RefundKind
 from app.policies import Role
-from app.services.audit import audit
 from tests.controllers.callers import is_refused
 from tests.controllers.sign_in import new_caller, sign_in
 from tests.core import ask_to_pay, buy, database_snapshot
-from tests.factories import NOW, make_product
+from tests.factories import make_product
+from tests.looking import how_many, is_sound
 from tests.refunding import ask_refund, lose, make_sale, stray_money
 from tests.safaricom import result_body
 
@@ -56,17 +56,6 @@ def other_admin(app, sale):
 
 def path_of(sale, prefix="/api") -> str:
     return f"{prefix}/transactions/{sale.payment.id}/refund"
-
-
-def is_sound(database) -> bool:
-    with database.reading() as session:
-        assert audit(session, NOW) == []
-    return True
-
-
-def how_many(database, model) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(model))
 
 
 def report(client, database, merchant, sale, **fields) -> None:

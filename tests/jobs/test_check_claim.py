@@ -18,12 +18,12 @@ from app.models import (
     Task,
 )
 from app.ports import StatusAsk
-from app.services.audit import audit
 from app.services.claims import ClaimRequest, claim_payment
 from app.services.inbox import ReceivedMessage, keep_message
 from app.utils.callback_secret import split_callback_token
 from tests.core import buy, database_snapshot, make_buyer
 from tests.factories import actor_of, make_product
+from tests.looking import is_sound
 from tests.safaricom import notice_body, result_body
 
 pytestmark = pytest.mark.usefixtures("logs")
@@ -82,12 +82,6 @@ def questions(database) -> list[tuple]:
         return [tuple(row) for row in session.execute(asked.order_by(MpesaRequest.id))]
 
 
-def is_sound(database, clock) -> bool:
-    with database.reading() as session:
-        assert audit(session, clock()) == []
-    return True
-
-
 def answer(work, merchant, *, source=InboxSource.API_RESULT, code=0, of=-1, **changes) -> str:
     """M-Pesa's answer to a question, the last one unless told otherwise; what became of it."""
     request_id, _ = split_callback_token(merchant.status_asks[of].result_url.rpartition("/")[2])
@@ -138,7 +132,7 @@ def test_mpesa_is_asked_once_about_the_receipt_and_its_answer_pays_the_order(
         150_000,
     )
     assert tasks(database) == []
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_the_same_answer_again_and_a_late_other_one_change_nothing_that_counts(
@@ -149,7 +143,7 @@ def test_the_same_answer_again_and_a_late_other_one_change_nothing_that_counts(
     assert answer(work, merchant) == "repeated"
     assert answer(work, merchant, code=2032) == "claim_accepted"
     assert (status(database, order), claim(database, claim_id).state) == ("paid", "accepted")
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 @pytest.mark.parametrize(
@@ -191,7 +185,7 @@ def test_what_mpesa_answers_decides(
     assert status(database, order) == ("paid" if paid else "pending")
     assert f"claim_{claim(database, claim_id).state}" == outcome
     assert tasks(database) == filed
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_a_question_that_the_queue_gave_up_is_put_again(work, database, merchant, clock, claim_id):
@@ -204,7 +198,7 @@ def test_a_question_that_the_queue_gave_up_is_put_again(work, database, merchant
     assert len(merchant.status_asks) == 2
     assert answer(work, merchant) == "claim_accepted"
     assert questions(database) == [("status", "expired", RECEIPT), ("status", "answered", RECEIPT)]
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_an_answer_to_an_old_question_decides_too(work, database, merchant, clock, claim_id):
@@ -212,7 +206,7 @@ def test_an_answer_to_an_old_question_decides_too(work, database, merchant, cloc
     clock.advance(seconds=60)
     check_undecided_claims(work)
     assert answer(work, merchant, of=0) == "claim_accepted"
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 @pytest.mark.parametrize("error", [MpesaUncertain("timeout"), MpesaUnavailable("down")])
@@ -241,7 +235,7 @@ def test_settings_that_mpesa_refuses_bring_the_claim_to_a_person_at_once(
 
     assert claim(database, claim_id).state == "with_a_person"
     assert tasks(database) == ["payment_claim", "mpesa_configuration"]
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_no_answer_in_a_day_brings_it_to_a_person_and_the_answer_is_still_heard(
@@ -273,7 +267,7 @@ def test_a_confirmation_that_comes_first_decides_the_claim(
 
     assert claim(database, claim_id).state == "accepted"
     assert merchant.status_asks == []
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_a_claim_that_fails_keeps_no_other_waiting(

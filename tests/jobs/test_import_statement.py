@@ -11,14 +11,12 @@ from app.jobs.expire_orders import expire_due_orders
 from app.jobs.import_statement import BATCH, import_statement
 from app.models import (
     MpesaReceipt,
-    Order,
     Payment,
     StatementImport,
     StatementLine,
     Task,
 )
 from app.policies import Role
-from app.services.audit import audit
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
 from app.services.statements.lines import MOST_LISTED
@@ -34,6 +32,7 @@ from tests.core import (
     task_kinds,
 )
 from tests.factories import NOW, actor_of, make_product, make_user
+from tests.looking import how_many, is_sound, status_of
 from tests.statements import (
     charged,
     classic,
@@ -75,22 +74,6 @@ def bring(work, admin):
     return run
 
 
-def count(database, model) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(model))
-
-
-def status_of(database, order) -> str:
-    with database.reading() as session:
-        return session.get_one(Order, order.id).status
-
-
-def is_sound(database, clock) -> bool:
-    with database.reading() as session:
-        assert audit(session, clock()) == []
-    return True
-
-
 def test_money_that_was_lost_is_found_on_the_statement(database, clock, admin, order, bring):
     report = bring(classic(swept(), charged(), paid(account=order.number)))
     made, tally = report.statement, report.tally
@@ -126,7 +109,7 @@ def test_money_that_was_lost_is_found_on_the_statement(database, clock, admin, o
         ("payment", 150_000),
         ("transfer", -2_000_000),
     ]
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_the_same_statement_once_more_changes_nothing(database, order, bring):
@@ -148,7 +131,7 @@ def test_a_longer_statement_is_a_reading_of_its_own(database, clock, order, brin
     longer = preamble(last="23-11-2026", reported="24-11-2026 07:00:00")
     report = bring(classic(paid("UKN0000002"), paid(account=order.number), above=longer))
 
-    assert count(database, StatementImport) == 2
+    assert how_many(database, StatementImport) == 2
     assert (report.tally.lines, report.tally.fresh) == (2, 1)
 
 
@@ -157,8 +140,8 @@ def test_both_layouts_of_one_day_are_the_same_payments(database, clock, order, b
     report = bring(new_layout(paid(account=order.number), charged()))
 
     assert (report.tally.recovered, report.tally.unmatched) == (0, 0)
-    assert count(database, MpesaReceipt) == 1
-    assert is_sound(database, clock)
+    assert how_many(database, MpesaReceipt) == 1
+    assert is_sound(database, clock())
 
 
 def test_money_without_an_order_waits_for_a_person(database, clock, order, bring):
@@ -171,7 +154,7 @@ def test_money_without_an_order_waits_for_a_person(database, clock, order, bring
         "UKM0000PAY",
         True,
     )
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_a_line_settles_the_prompt_that_it_answers(database, clock, order, bring):
@@ -184,7 +167,7 @@ def test_a_line_settles_the_prompt_that_it_answers(database, clock, order, bring
         kept = session.get_one(Payment, payment.id)
         assert (kept.status, kept.mpesa_receipt) == ("succeeded", "UKM0000PAY")
         assert session.scalar(select(func.count()).select_from(Payment)) == 1
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_a_line_completes_what_is_known_of_a_receipt(database, order, bring):
@@ -213,7 +196,7 @@ def test_another_amount_is_for_a_person_and_moves_nothing(database, clock, order
     with database.reading() as session:
         assert task_kinds(session) == ["statement_difference"]
         assert session.scalars(select(MpesaReceipt.amount_cents)).all() == [150_000]
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_what_the_statement_lacks_of_ours_becomes_a_task(database, clock, order, bring):
@@ -224,7 +207,7 @@ def test_what_the_statement_lacks_of_ours_becomes_a_task(database, clock, order,
     with database.reading() as session:
         missing = session.scalars(select(Task).where(Task.kind == "statement_difference")).one()
     assert missing.dedupe_key == "missing_there:UKM0000GON"
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_lines_that_cannot_be_read_are_named_and_the_rest_is_taken(database, order, bring):
@@ -251,8 +234,8 @@ def test_money_from_before_the_first_order_is_kept_as_a_line_and_no_more(
     early = preamble(first="01-11-2026")
     report = bring(classic(paid("UKA0000001", at="01-11-2026 10:00:00"), above=early))
     assert (report.tally.earlier, report.tally.unmatched) == (1, 0)
-    assert (count(database, StatementLine), count(database, MpesaReceipt)) == (1, 0)
-    assert is_sound(database, clock)
+    assert (how_many(database, StatementLine), how_many(database, MpesaReceipt)) == (1, 0)
+    assert is_sound(database, clock())
 
 
 REFUSED = [
@@ -321,8 +304,8 @@ def test_wherever_an_import_dies_the_next_one_does_the_rest_once(
 
     assert database_snapshot(database) == once
     assert status_of(database, order) == "paid"
-    assert (count(database, StatementLine), count(database, MpesaReceipt)) == (3, 2)
-    assert is_sound(database, clock)
+    assert (how_many(database, StatementLine), how_many(database, MpesaReceipt)) == (3, 2)
+    assert is_sound(database, clock())
 
 
 @pytest.mark.fault("F48")
@@ -348,7 +331,7 @@ def test_a_backup_of_an_hour_ago_gets_its_payments_back_from_the_statement(
         "UKM0000002",
         True,
     )
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_an_order_that_has_ended_keeps_its_truth_and_the_money_is_owed_back(
@@ -366,7 +349,7 @@ def test_an_order_that_has_ended_keeps_its_truth_and_the_money_is_owed_back(
     assert status_of(database, order) == "expired"
     with database.reading() as session:
         assert "late_money" in task_kinds(session)
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_a_statement_from_the_future_covers_no_more_than_has_been(database, clock, order, bring):

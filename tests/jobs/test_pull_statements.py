@@ -25,7 +25,6 @@ from app.jobs.pull_statements import (
 from app.models import (
     Account,
     MpesaReceipt,
-    Order,
     Pace,
     Payment,
     StatementImport,
@@ -33,7 +32,6 @@ from app.models import (
     Task,
 )
 from app.ports import PulledRow, PullPage
-from app.services.audit import audit
 from app.services.due_payments import note_no_verdict
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
@@ -54,6 +52,7 @@ from tests.core import (
     task_kinds,
 )
 from tests.factories import NOW, make_product
+from tests.looking import how_many, is_sound, status_of
 
 HOUR = timedelta(hours=1)
 SETTLING = timedelta(minutes=5)
@@ -93,22 +92,6 @@ def imports(database) -> list[StatementImport]:
         return list(session.scalars(select(StatementImport).order_by(StatementImport.id)))
 
 
-def count(database, model) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(model))
-
-
-def status_of(database, order) -> str:
-    with database.reading() as session:
-        return session.get_one(Order, order.id).status
-
-
-def is_sound(database, clock) -> bool:
-    with database.reading() as session:
-        assert audit(session, clock()) == []
-    return True
-
-
 def next_pull(database):
     with database.reading() as session:
         return session.get_one(Pace, PULL_PACE).next_at
@@ -141,7 +124,7 @@ def test_money_that_no_message_told_of_is_found_in_the_list(work, database, merc
         "2547 ***** 678 - WANJIKU",
     )
     assert (receipt.source, receipt.state, receipt.payer_name) == ("pull", "matched", "WANJIKU")
-    assert is_sound(database, later)
+    assert is_sound(database, later())
 
 
 def test_a_list_that_is_read_twice_counts_once(work, database, merchant, order, later):
@@ -154,7 +137,7 @@ def test_a_list_that_is_read_twice_counts_once(work, database, merchant, order, 
     assert [(one.row_count, one.fresh_count) for one in imports(database)] == [(2, 2), (2, 0)]
     with database.reading() as session:
         assert task_kinds(session) == ["unmatched_money"]
-    assert is_sound(database, later)
+    assert is_sound(database, later())
 
 
 def test_the_first_run_goes_back_48_hours_and_the_next_ones_a_while_before_the_last(
@@ -176,7 +159,7 @@ def test_every_page_is_read_until_one_is_empty(work, database, merchant, order, 
 
     assert [offset for _, _, offset in merchant.pulls] == [0, 2, 4, 5]
     assert pages == [2, 4, 5]
-    assert count(database, StatementLine) == 5
+    assert how_many(database, StatementLine) == 5
 
 
 def test_a_big_page_is_taken_in_batches(work, database, merchant, order, later):
@@ -184,7 +167,7 @@ def test_a_big_page_is_taken_in_batches(work, database, merchant, order, later):
     merchant.listed = [row(None, f"UKM{number:07d}") for number in range(BATCH + 50)]
     (window,) = pull_statements(work)
     assert (window.tally.fresh, window.tally.unmatched) == (BATCH + 50, BATCH + 50)
-    assert count(database, StatementLine) == BATCH + 50
+    assert how_many(database, StatementLine) == BATCH + 50
 
 
 def test_a_list_that_gives_the_same_page_for_every_offset_is_read_once(
@@ -231,9 +214,9 @@ def test_a_page_that_fails_leaves_the_window_open_and_what_was_read_counted(
 
     start, _, _ = merchant.pulls[-1]
     assert start == later() - LONGEST_WINDOW  # nothing was ever complete
-    assert count(database, StatementLine) == 3
+    assert how_many(database, StatementLine) == 3
     assert imports(database)[1].finished_at == later()
-    assert is_sound(database, later)
+    assert is_sound(database, later())
 
 
 def test_a_window_that_failed_is_begun_again_where_the_last_complete_one_ended(
@@ -342,7 +325,7 @@ def test_money_from_before_the_first_order_is_kept_as_a_line_and_no_more(
     (window,) = pull_statements(work)
 
     assert (window.tally.earlier, window.tally.unmatched) == (1, 0)
-    assert (count(database, StatementLine), count(database, MpesaReceipt)) == (1, 0)
+    assert (how_many(database, StatementLine), how_many(database, MpesaReceipt)) == (1, 0)
 
 
 def test_what_is_no_payment_is_kept_and_not_counted(work, database, merchant, order, later):
@@ -367,7 +350,7 @@ def test_what_is_no_payment_is_kept_and_not_counted(work, database, merchant, or
         ("UKM0000REV", "reversal", -150_000, "UKM0000PAY"),
         ("UKM0000SWP", "transfer", -150_000, None),
     ]
-    assert count(database, MpesaReceipt) == 0
+    assert how_many(database, MpesaReceipt) == 0
 
 
 def test_a_moment_behind_the_end_of_the_window_was_nairobis_called_utc(
@@ -421,7 +404,7 @@ def test_a_fault_of_ours_in_one_row_keeps_no_other_from_being_counted(
     monkeypatch.setattr(take_lines, "receive_money", real)
     (window,) = pull_statements(work)
     assert (window.is_complete, window.tally.unmatched) == (True, 1)
-    assert is_sound(database, later)
+    assert is_sound(database, later())
 
 
 class Dies(BaseException):
@@ -450,8 +433,8 @@ def test_wherever_a_pull_dies_the_next_one_counts_the_rest_once(
 
     assert differing_tables(once, database_snapshot(database)) == {"statement_imports"}
     assert status_of(database, order) == "paid"
-    assert (count(database, StatementLine), count(database, MpesaReceipt)) == (3, 3)
-    assert is_sound(database, later)
+    assert (how_many(database, StatementLine), how_many(database, MpesaReceipt)) == (3, 3)
+    assert is_sound(database, later())
 
 
 class _Dying:
@@ -522,7 +505,7 @@ def test_every_page_keeps_the_lease(work, database, merchant, order, later):
 def test_a_shop_that_may_not_pull_asks_for_nothing(work, database, merchant):
     pull_when_due(replace(work, config=replace(work.config, mpesa_pull=False)))
     assert merchant.pulls == []
-    assert count(database, Pace) == 0
+    assert how_many(database, Pace) == 0
 
 
 def test_registering_names_the_phone_and_an_address_of_ours(work, merchant):
@@ -552,7 +535,7 @@ def test_a_push_whose_answer_and_callback_are_lost_is_found_by_its_account_numbe
         assert (kept.status, kept.mpesa_receipt) == ("succeeded", "UKM0000PUL")
         assert payment_steps(session, payment)[-1] == ("unknown", "succeeded", "pull")
         assert session.scalar(select(func.count()).select_from(Payment)) == 1
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 @pytest.mark.fault("F14")
@@ -586,4 +569,4 @@ def test_the_same_for_an_order_that_has_ended_is_a_refund_that_is_due(
             ("payment", Account.REFUNDS_DUE, -150_000),
         ]
         assert "late_money" in task_kinds(session)
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())

@@ -9,20 +9,17 @@ from sqlalchemy import select
 from app.jobs.import_statement import import_statement
 from app.models import LineKind, MpesaReceipt, Order, Refund, RefundKind, Task
 from app.services.reconciliation import day_span, file_differences, reconcile
-from app.services.refunds import record_by_hand, reject_refund
+from app.services.refunds import record_by_hand
 from app.services.statements import Numbers, find_proofs
 from app.services.statements.lines import BookLine
 from app.utils.clock import EAT
 from tests.core import buy, database_snapshot, is_clean, make_buyer
 from tests.factories import NOW, actor_of, make_product
 from tests.refunding import (
-    RULES,
     Sale,
     ask_refund,
-    begin,
-    did_not_go,
+    bring_to,
     hear,
-    lose,
     make_sale,
     open_tasks,
     send,
@@ -34,7 +31,6 @@ from tests.statements import classic, file_of, paid, paid_out, reversed_
 MORNING = datetime(2026, 11, 23, 8, 0, tzinfo=EAT)
 DAY = day_span(NOW.astimezone(EAT).date())
 NUMBERS = Numbers(paid=frozenset({"174379"}), payout="")
-NEEDS_TWO = replace(RULES, approval_above_shillings=0)
 PART = 50_000
 
 
@@ -58,27 +54,9 @@ def bring(work, sale):
     return run
 
 
-def bring_to(session, sale, state: str) -> Refund:
-    """The reversal of the whole payment, as far as this state."""
-    if state in ("awaiting_approval", "rejected"):
-        refund = ask_refund(session, sale.admin, sale.payment, rules=NEEDS_TWO)
-        if state == "rejected":
-            reject_refund(session, actor_of(sale.other_admin), refund.id, "No", NOW)
-        return refund
-    refund = ask_refund(session, sale.admin, sale.payment)
-    act = {"created": begin, "unknown": lose}.get(state, send)
-    act(session, refund)
-    if state == "failed":
-        hear(session, refund, did_not_go())
-    elif state == "succeeded":
-        hear(session, refund, went(None))
-    assert refund.state == state
-    return refund
-
-
 def stand(database, state: str, sale: Sale) -> int:
     with database.transaction() as session:
-        return bring_to(session, sale, state).id
+        return bring_to(session, sale, state, receipt=None).id
 
 
 def read(database, refund_id: int) -> Refund:

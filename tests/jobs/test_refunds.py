@@ -21,11 +21,11 @@ from app.models import (
     RequestKind,
     Task,
 )
-from app.services.audit import audit
 from app.services.inbox import ReceivedMessage, keep_message
 from app.utils.callback_secret import split_callback_token
 from tests.core import after, database_snapshot, differing_tables
 from tests.factories import NOW
+from tests.looking import is_sound
 from tests.refunding import PAID, ask_refund, make_sale, stray_money
 from tests.safaricom import result_body
 
@@ -66,12 +66,6 @@ def tasks(database) -> list[str]:
     with database.reading() as session:
         open_ones = select(Task.kind).where(Task.status != "done").order_by(Task.id)
         return list(session.scalars(open_ones))
-
-
-def is_sound(database, now) -> bool:
-    with database.reading() as session:
-        assert audit(session, now) == []
-    return True
 
 
 def post(work, request_id, body: bytes, source=InboxSource.API_RESULT) -> str:

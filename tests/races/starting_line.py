@@ -34,3 +34,13 @@ def tally(answers: Sequence[Any]) -> dict[Any, int]:
             key = answer.code if isinstance(answer, AppError) else repr(answer)
         found[key] = found.get(key, 0) + 1
     return found
+
+
+def posting(app, path, headers=None, **options):
+    """A start that sends a request of its own, and gives its status and body."""
+
+    def post() -> tuple[int, bytes]:
+        response = app.test_client().post(path, headers=headers, buffered=True, **options)
+        return response.status_code, response.data
+
+    return post

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy import func, select
 
 from app.models import Order, OrderStatus, Product, Reservation, StockMovement, User
-from app.services.audit import audit
 from app.services.change_product import ProductChange, change_product
 from app.services.end_order import cancel_order, expire_order
 from app.services.place_order import place_order
 from tests.core import ORDER_RULES, ask_to_pay, buy, counts, make_buyer, pay, wanted
 from tests.factories import NOW, actor_of, make_product
+from tests.looking import is_sound
 from tests.races.starting_line import tally, together
 
 
@@ -23,12 +23,6 @@ def placing(database, buyer, *lines, rules=ORDER_RULES):
         return "placed"
 
     return place
-
-
-def is_sound(database) -> bool:
-    with database.reading() as session:
-        assert audit(session, NOW) == []
-    return True
 
 
 @pytest.mark.fault("F31")

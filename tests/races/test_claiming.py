@@ -8,7 +8,6 @@ from sqlalchemy import func, select
 from app.context import WORK
 from app.jobs.check_claim import check_claim, check_undecided_claims
 from app.models import LedgerEntry, MpesaReceipt, Order, PaymentClaim, ReceiptState, User
-from app.services.audit import audit
 from app.services.claims import ClaimRequest, claim_payment
 from app.services.move_order import lock_order
 from app.services.receipts import ReceiptFacts, find_receipt
@@ -16,6 +15,7 @@ from app.services.receive_money import receive_money
 from app.services.unmatched_money import attach_money
 from tests.core import buy, make_buyer
 from tests.factories import NOW, actor_of, make_product, make_user
+from tests.looking import is_sound
 from tests.races.starting_line import tally, together
 from tests.safaricom import notice_body
 
@@ -80,12 +80,6 @@ def receive(database, receipt, payer_phone) -> None:
     facts = ReceiptFacts(receipt, 150_000, "c2b", "SHOES", NOW, payer_phone, None)
     with database.transaction() as session:
         receive_money(session, facts, NOW)
-
-
-def is_sound(database) -> bool:
-    with database.reading() as session:
-        assert audit(session, NOW) == []
-    return True
 
 
 def test_many_customers_name_one_receipt_at_once_and_one_claim_is_looked_into(database, orders):

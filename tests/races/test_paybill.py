@@ -10,14 +10,14 @@ from app.context import WORK
 from app.jobs.check_payment import check_payment
 from app.jobs.expire_orders import expire_due_orders
 from app.models import LedgerEntry, MpesaReceipt, Order, Payment, ReceiptState, Task
-from app.services.audit import audit
 from app.services.end_order import cancel_order
 from app.services.move_order import lock_order
 from app.services.receipts import find_receipt
 from app.services.unmatched_money import attach_money
 from app.utils.clock import EAT
 from tests.core import SECRET, ask_to_pay, buy, make_buyer, push_ids
-from tests.factories import NOW, actor_of, make_product, make_user
+from tests.factories import actor_of, make_product, make_user
+from tests.looking import is_sound, status_of
 from tests.races.starting_line import tally, together
 from tests.safaricom import callback_body, notice_body
 
@@ -94,11 +94,6 @@ def prompt(database, order: Order, clock) -> Payment:
         return ask_to_pay(session, order, clock(), msisdn=phone_of(order))
 
 
-def status_of(database, order: Order) -> str:
-    with database.reading() as session:
-        return session.get_one(Order, order.id).status
-
-
 def balance(database, order: Order, account: str = "mpesa") -> int:
     with database.reading() as session:
         total = select(func.sum(LedgerEntry.amount_cents)).where(
@@ -124,12 +119,6 @@ def open_tasks(database) -> list[str]:
     with database.reading() as session:
         undone = select(Task.kind).where(Task.status != "done").order_by(Task.id)
         return list(session.scalars(undone))
-
-
-def is_sound(database, now=NOW) -> bool:
-    with database.reading() as session:
-        assert audit(session, now) == []
-    return True
 
 
 def test_a_confirmation_a_callback_and_a_query_of_one_prompt_count_it_once(

@@ -5,7 +5,7 @@ from datetime import timedelta
 from threading import Event
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from app.context import WORK
 from app.integrations.mpesa import MpesaMisconfigured
@@ -22,7 +22,6 @@ from app.models import (
     Payment,
     Task,
 )
-from app.services.audit import audit
 from app.services.due_payments import reserve_query_slot
 from app.services.end_order import cancel_order
 from app.services.move_order import lock_order
@@ -34,7 +33,8 @@ from app.services.record_push import (
 from tests.controllers.sign_in import sign_in
 from tests.core import SECRET, ask_to_pay, buy, make_buyer, pay, push_ids
 from tests.factories import NOW, actor_of, make_product
-from tests.races.starting_line import tally, together
+from tests.looking import how_many, is_sound
+from tests.races.starting_line import posting, tally, together
 from tests.safaricom import callback_body
 
 SHORT = timedelta(seconds=2)
@@ -60,25 +60,6 @@ def shop(database):
 def begin_payment(database, order, **options) -> Payment:
     with database.transaction() as session:
         return ask_to_pay(session, order, **options)
-
-
-def is_sound(database, now=NOW) -> bool:
-    with database.reading() as session:
-        assert audit(session, now) == []
-    return True
-
-
-def how_many(database, model, *conditions) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(model).where(*conditions))
-
-
-def posting(app, path, headers=None, **options):
-    def post() -> tuple[int, bytes]:
-        response = app.test_client().post(path, headers=headers, buffered=True, **options)
-        return response.status_code, response.data
-
-    return post
 
 
 @pytest.mark.fault("F23")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from app.context import WORK
 from app.errors import Conflict
@@ -22,7 +22,6 @@ from app.models import (
     RequestKind,
     StockMovement,
 )
-from app.services.audit import audit
 from app.services.ledger import balances_of
 from app.services.move_order import fulfil_order, lock_order
 from app.services.receipts import ReceiptFacts, find_receipt
@@ -37,7 +36,8 @@ from app.services.unmatched_money import attach_money
 from tests.controllers.sign_in import sign_in
 from tests.core import after, buy
 from tests.factories import NOW, actor_of
-from tests.races.starting_line import tally, together
+from tests.looking import how_many, is_sound
+from tests.races.starting_line import posting, tally, together
 from tests.refunding import (
     PAID,
     RULES,
@@ -67,25 +67,6 @@ def work(app, database):
 def sale(database):
     with database.transaction() as session:
         return make_sale(session)
-
-
-def is_sound(database, now=NOW) -> bool:
-    with database.reading() as session:
-        assert audit(session, now) == []
-    return True
-
-
-def how_many(database, model, *conditions) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(model).where(*conditions))
-
-
-def posting(app, path, headers=None, **options):
-    def post() -> tuple[int, bytes]:
-        response = app.test_client().post(path, headers=headers, buffered=True, **options)
-        return response.status_code, response.data
-
-    return post
 
 
 def booked_refunds(database) -> int:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from app.context import WORK
 from app.jobs.daily_report import report_when_due
@@ -25,13 +25,13 @@ from app.models import (
 )
 from app.policies import Role
 from app.ports import PulledRow
-from app.services.audit import audit
 from app.services.end_order import cancel_order
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
 from app.utils.clock import EAT
 from tests.core import SECRET, after, ask_to_pay, buy, make_buyer, push_ids
 from tests.factories import actor_of, make_product, make_user
+from tests.looking import how_many, is_sound
 from tests.races.starting_line import tally, together
 from tests.safaricom import callback_body
 from tests.statements import classic, file_of, paid
@@ -69,17 +69,6 @@ def row(receipt=RECEIPT, number="", **fields) -> PulledRow:
             **fields,
         }
     )
-
-
-def is_sound(database, clock) -> bool:
-    with database.reading() as session:
-        assert audit(session, clock()) == []
-    return True
-
-
-def how_many(database, model, *conditions) -> int:
-    with database.reading() as session:
-        return session.scalar(select(func.count()).select_from(model).where(*conditions))
 
 
 def test_one_receipt_by_callback_notice_list_and_statement_at_once_counts_once(
@@ -126,7 +115,7 @@ def test_one_receipt_by_callback_notice_list_and_statement_at_once_counts_once(
             assert session.scalars(events.order_by(LedgerEvent.id)).all() == ["payment", "sale"]
         assert how_many(database, Payment, Payment.order_id == order.id) == 1
         assert how_many(database, StatementLine, StatementLine.receipt == receipt) == 2
-        assert is_sound(database, clock)
+        assert is_sound(database, clock())
 
 
 def test_two_workers_pull_once(database, work, merchant, clock):
@@ -137,7 +126,7 @@ def test_two_workers_pull_once(database, work, merchant, clock):
 
     assert len(merchant.pulls) == 2  # one page, and the empty one after it
     assert how_many(database, StatementImport) == 1
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_two_runs_by_hand_at_once_count_once(database, work, merchant, clock):
@@ -155,7 +144,7 @@ def test_two_runs_by_hand_at_once_count_once(database, work, merchant, clock):
     assert how_many(database, StatementLine) == 20
     assert how_many(database, Order, Order.status == "paid") == 12
     assert how_many(database, Task, Task.kind == "unmatched_money") == 8
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_two_admins_bring_one_statement_in_and_it_counts_once(database, work, admin, clock):
@@ -173,7 +162,7 @@ def test_two_admins_bring_one_statement_in_and_it_counts_once(database, work, ad
     assert answers == [0, 0, 0, 0]
     assert how_many(database, StatementLine) == 10
     assert how_many(database, Payment) == 10
-    assert is_sound(database, clock)
+    assert is_sound(database, clock())
 
 
 def test_two_workers_make_one_report_and_one_audit(database, work, admin, clock):
@@ -213,7 +202,7 @@ def test_a_pull_beside_the_end_of_its_order_ends_one_way(database, work, merchan
             ("cancelled", {"cancelled": 1}),
         )
         outcomes.add(status)
-        assert is_sound(database, clock)
+        assert is_sound(database, clock())
     assert outcomes <= {"paid", "cancelled"}
 
 

@@ -18,6 +18,7 @@ from app.services.refunds import (
 from tests.core import after, is_clean, refused, snapshot
 from tests.factories import NOW, actor_of, make_user
 from tests.refunding import (
+    NEEDS_TWO,
     PAID,
     RULES,
     ask_refund,
@@ -32,7 +33,6 @@ from tests.refunding import (
     went,
 )
 
-NEEDS_TWO = replace(RULES, approval_above_shillings=0)
 LATER = after(days=3)
 
 

@@ -1,7 +1,5 @@
 """Every state of a refund, and whatever may happen to it there: it moves as it may, or stays."""
 
-from dataclasses import replace
-
 import pytest
 from sqlalchemy import select
 
@@ -53,9 +51,9 @@ from tests.refunding import (
     RULES,
     ask_refund,
     begin,
+    bring_to,
     did_not_go,
     hear,
-    lose,
     make_sale,
     nobody_knows,
     open_tasks,
@@ -67,34 +65,11 @@ from tests.refunding import (
 )
 
 LATER = after(hours=1)
-NEEDS_TWO = replace(RULES, approval_above_shillings=0)
 
 
 @pytest.fixture
 def sale(session):
     return make_sale(session)
-
-
-def bring_to(session, sale, state: str) -> Refund:
-    """A refund that stands in this state by an honest way."""
-    if state in ("awaiting_approval", "rejected"):
-        refund = ask_refund(session, sale.admin, sale.payment, rules=NEEDS_TWO)
-        if state == "rejected":
-            reject_refund(session, actor_of(sale.other_admin), refund.id, "No", NOW)
-        return refund
-    refund = ask_refund(session, sale.admin, sale.payment)
-    if state == "unknown":
-        lose(session, refund)
-    elif state == "created":
-        begin(session, refund)
-    else:
-        send(session, refund)
-    if state == "failed":
-        hear(session, refund, did_not_go())
-    elif state == "succeeded":
-        hear(session, refund, went())
-    assert refund.state == state
-    return refund
 
 
 def approve(session, sale, refund):

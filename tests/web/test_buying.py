@@ -30,6 +30,7 @@ from tests.core import (
     receipt_of,
 )
 from tests.factories import NOW, PASSWORD, actor_of, make_product, make_user
+from tests.looking import status_of
 from tests.races.starting_line import tally, together
 from tests.web.browsing import Browser, signed_in, words
 
@@ -75,11 +76,6 @@ def checkout_form(browser, **fields) -> dict[str, str]:
 def only(database, model):
     with database.reading() as session:
         return session.scalars(select(model)).one()
-
-
-def status_of(database, order) -> str:
-    with database.reading() as session:
-        return session.get_one(Order, order.id).status
 
 
 def pay_path(order_or_id) -> str:

@@ -9,8 +9,9 @@ from app.models import MONEY_TASKS, Decision, Notification, Order, Payment, Task
 from app.policies import Role
 from app.services.exceptions import Action, read_exception
 from app.web.office.exception_words import ACTION_WORDS, EXCEPTION_WORDS
-from tests.core import after, database_snapshot, differing_tables, is_clean
+from tests.core import after, database_snapshot, differing_tables
 from tests.factories import NOW, actor_of, make_user
+from tests.looking import is_sound
 from tests.matters import (
     EVERY_KIND,
     claimed,
@@ -61,11 +62,6 @@ def last_decision(database, task) -> tuple:
         mine = select(Decision).where(Decision.task_id == task.id).order_by(Decision.id.desc())
         found = session.scalars(mine.limit(1)).one()
         return found.actor_id, found.action, found.reason
-
-
-def is_sound(database) -> bool:
-    with database.reading() as session:
-        return is_clean(session, after(days=2))
 
 
 def test_who_may_see_what_is_to_be_decided(app, users, database, admin):
@@ -175,7 +171,7 @@ def test_money_is_given_to_a_suggested_order_after_a_look_at_what_it_does(databa
     again = admin.post(f"/office/exceptions/{task.id}/attach", form)
     assert again.status_code == 409
     assert "cannot be done here now" in words(again)
-    assert is_sound(database)
+    assert is_sound(database, after(days=2))
 
 
 def test_an_order_that_changed_meanwhile_is_shown_anew(database, admin):
@@ -226,7 +222,7 @@ def test_each_form_decides_and_is_written_down(database, admin, users, make, pat
     actor_id, _, reason = last_decision(database, task)
     assert (actor_id, WHY in reason) == (users["admin"].id, True)
     assert "by mkuu" in words(answer)
-    assert is_sound(database)
+    assert is_sound(database, after(days=2))
     once = database_snapshot(database)
     again = admin.post(f"/office/exceptions/{task.id}/{path}", form)
     assert again.status_code == 409

@@ -3,11 +3,12 @@
 import pytest
 from sqlalchemy import select, update
 
-from app.models import Order, OrderEvent, Task, TaskKind
+from app.models import OrderEvent, Task, TaskKind
 from app.policies import Role
 from app.services.records import Matter, file_task
 from tests.core import ask_to_pay, buy, database_snapshot, make_buyer, pay
 from tests.factories import NOW, make_product, make_user
+from tests.looking import status_of
 from tests.web.browsing import Browser, signed_in, words
 
 PLACE = {"phone_number": "254711222333", "delivery_address": "<i>Moi</i>\nAvenue", "note": "Ring"}
@@ -45,11 +46,6 @@ def unpaid(database, users):
     with database.transaction() as session:
         boots = make_product(session, users["seller"], name="Boots")
         return buy(session, users["buyer"], (boots, 1), **PLACE)
-
-
-def status_of(database, order) -> str:
-    with database.reading() as session:
-        return session.scalar(select(Order.status).where(Order.id == order.id))
 
 
 def test_a_seller_reads_their_own_lines_and_nothing_of_the_others(people, users, order):

@@ -10,12 +10,12 @@ from sqlalchemy import select
 from app.context import WORK
 from app.integrations.mpesa import MpesaUnavailable, MpesaUncertain
 from app.models import InboxSource, MpesaRequest, Refund, RefundKind, User
-from app.services.audit import audit
 from app.services.inbox import ReceivedMessage, finish_message, keep_message
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
 from tests.core import after, database_snapshot
 from tests.factories import NOW
+from tests.looking import is_sound
 from tests.refunding import (
     PAID,
     ask_refund,
@@ -52,12 +52,6 @@ def other_admin(app, sale):
 def refunds(database) -> list[Refund]:
     with database.reading() as session:
         return list(session.scalars(select(Refund).order_by(Refund.id)))
-
-
-def is_sound(database, now=NOW) -> bool:
-    with database.reading() as session:
-        assert audit(session, now) == []
-    return True
 
 
 def hidden_of(page) -> dict[str, str]:
