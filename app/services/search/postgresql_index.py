@@ -26,7 +26,7 @@ from app.services.search.values import Expression, Term
 _LONGEST_INDEXED = 60  # letters of a word
 _SAMPLE = 2_000
 _WINDOW = 20_000
-_MOST_WINDOWS = 3
+_MOST_WINDOWS = 12
 _FREQUENT = 40  # among the sample: 2 of 100
 
 _NEWEST = text(
