@@ -7,6 +7,8 @@ that foreign keys count.
 """
 
 import os
+import select as readiness
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,20 +18,36 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
-from app.asking import Asking
+from app.asking import CONNECTION, Asking
 
+SQLITE_PATIENCE_SECONDS = 10
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",  # NORMAL may lose the last commits when the power goes: not with money
     "foreign_keys=ON",
-    "busy_timeout=10000",
+    f"busy_timeout={SQLITE_PATIENCE_SECONDS * 1000}",
 )
 POSTGRES_OPTIONS = (
     "-c timezone=utc -c statement_timeout=10000 -c lock_timeout=5000"
-    " -c idle_in_transaction_session_timeout=15000"
+    # Below lock_timeout: who waits for a row that a vanished machine holds gets it in the end.
+    " -c idle_in_transaction_session_timeout=4000"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+    " -c tcp_user_timeout=10000"
 )
+POSTGRES_LINE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A line that is cut says nothing. Without these, whoever waits for an answer waits 15 minutes; the
+server is told the same by the options, so that what we held is free again in as many seconds.
+"""
+
 EXTENSION = "sokoni_database"
 OVERFLOW = 5
 """Connections to PostgreSQL that a process may open beyond its pool, for a moment."""
@@ -70,8 +88,14 @@ class Database:
             if self.reserve is None
             else sessionmaker(self.reserve, expire_on_commit=False)
         )
-        self.asking = Asking(self.engine)
+        self._asking = Asking(self.engine)
+        self._reserved_asking = self._asking if self.reserve is None else Asking(self.reserve)
         self.bell: Bell | None = None
+        self._turn = threading.Lock()
+
+    @property
+    def asking(self) -> Asking:
+        return self._reserved_asking if _uses_reserve.get() else self._asking
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -84,8 +108,10 @@ class Database:
             raise RuntimeError("transaction() does not nest: pass the session on instead.")
         mark = _inside_transaction.set(True)
         try:
-            with self._session() as session:
-                session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+            with self.turn(), self._session() as session:
+                session.info[CONNECTION] = session.connection(
+                    execution_options={"sqlite_begin": "IMMEDIATE"}
+                )
                 yield session
                 session.commit()
         finally:
@@ -95,17 +121,39 @@ class Database:
                 self.bell(job, row_id)
 
     @contextmanager
-    def reading(self, *, statement_seconds: float | None = None) -> Iterator[Session]:
+    def turn(self) -> Iterator[None]:
+        """Within it no other thread of this process writes to a SQLite file.
+
+        There one writes at a time. SQLite's own way to wait is to look again after a while, and who
+        looks first after that goes first: the more wait, the longer nobody does anything.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        has_turn = self._turn.acquire(timeout=SQLITE_PATIENCE_SECONDS)
+        try:
+            yield  # whose patience has ended is told by SQLite itself that it is locked
+        finally:
+            if has_turn:
+                self._turn.release()
+
+    @contextmanager
+    def reading(
+        self, *, statement_seconds: float | None = None, may_pause: bool = False
+    ) -> Iterator[Session]:
         """A session that only reads; what is changed in it is thrown away.
 
         What was loaded stays readable after it: closing detaches, where a rollback would expire.
         ``statement_seconds`` is how long a statement of it may take, if that is to be less than
-        usual; SQLite, whose readers wait for nobody, needs no such limit.
+        usual; SQLite, whose readers wait for nobody, needs no such limit. ``may_pause`` is for
+        whoever reckons with what was read before reading on: nothing waits for a reader, so that
+        it may take its time.
         """
         with self._session() as session:
-            if statement_seconds is not None and not self.is_sqlite:
-                limit = f"{int(statement_seconds * 1000)}ms"
-                session.execute(select(func.set_config("statement_timeout", limit, True)))  # noqa: FBT003 - for this transaction alone
+            if statement_seconds is not None:
+                self._limit(session, "statement_timeout", f"{int(statement_seconds * 1000)}ms")
+            if may_pause:
+                self._limit(session, "idle_in_transaction_session_timeout", "0")
             yield session
 
     def can_be_written(self) -> bool:
@@ -118,10 +166,16 @@ class Database:
         return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
 
     def dispose(self) -> None:
-        self.asking.close()
+        self._asking.close()
+        self._reserved_asking.close()
         self.engine.dispose()
         if self.reserve is not None:
             self.reserve.dispose()
+
+    def _limit(self, session: Session, setting: str, value: str) -> None:
+        """For this transaction alone."""
+        if not self.is_sqlite:
+            session.execute(select(func.set_config(setting, value, True)))  # noqa: FBT003 - ends with it
 
     def _session(self) -> Session:
         return self._reserved_sessions() if _uses_reserve.get() else self._sessions()
@@ -152,12 +206,28 @@ def _sqlite_engine(url: URL, **limits: Any) -> Engine:
 
 
 def _postgres_engine(url: URL, **limits: Any) -> Engine:
-    return create_engine(
-        url,
-        **limits,
-        pool_pre_ping=True,  # the first request after a restart of PostgreSQL must not fail
-        connect_args={"connect_timeout": 5, "options": POSTGRES_OPTIONS},
+    engine = create_engine(
+        url, **limits, connect_args={**POSTGRES_LINE, "options": POSTGRES_OPTIONS}
     )
+
+    @event.listens_for(engine, "checkout")
+    def _refuse_lost(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+        """The first request after a restart of PostgreSQL must not fail.
+
+        A server that ends says so to every connection, and nothing else is said to an idle one: it
+        need not be asked, which would be one more way there and back for each transaction.
+        """
+        if dbapi_connection.closed or _has_word(dbapi_connection):
+            raise InvalidatePoolError
+
+    return engine
+
+
+def _has_word(dbapi_connection: Any) -> bool:
+    """Whether something has come from the server that nobody has read."""
+    waiting = readiness.poll()
+    waiting.register(dbapi_connection.fileno(), readiness.POLLIN | readiness.POLLPRI)
+    return bool(waiting.poll(0))
 
 
 def ring_after_commit(session: Session, job: str, row_id: int) -> None:
@@ -196,7 +266,7 @@ def transaction() -> Iterator[Session]:
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
+def reading(*, may_pause: bool = False) -> Iterator[Session]:
     """The current app's Database.reading()."""
-    with current_database().reading() as session:
+    with current_database().reading(may_pause=may_pause) as session:
         yield session

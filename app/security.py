@@ -18,7 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.config import Config
-from app.db import reading
+from app.db import current_database
 from app.errors import Forbidden, Unauthenticated, Unavailable
 from app.policies import Actor, Role
 from app.ports import Clock
@@ -31,6 +31,8 @@ Result = TypeVar("Result")
 _SIGNED_IN = "sokoni.signed_in"
 _CLOCK = "sokoni_security_clock"
 _SCHEME = "Bearer "
+_RETRY_SECONDS = 2
+"""As for whatever else the database is asked: it restarts in a second or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +163,13 @@ def sign_in_of(claims: Claims) -> SignedIn | None:
     """Who a token names, if the sign-in behind it still stands. Raises Unavailable."""
     now = current_app.extensions[_CLOCK]()
     try:
-        with reading() as session:
-            return find_signed_in(session, claims.user_id, claims.session_id, now)
+        asking = current_database().asking
+        return find_signed_in(asking, claims.user_id, claims.session_id, now)
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         # Not knowing whether a token was revoked is no reason to believe it.
         raise Unavailable(
             "Your sign-in cannot be checked right now. Try again in a moment.",
-            retry_after_seconds=5,
+            retry_after_seconds=_RETRY_SECONDS,
         ) from error
 
 

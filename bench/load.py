@@ -17,6 +17,9 @@ from pathlib import Path
 
 from drill.processes import ROOT
 
+FRESH = "fresh-each-time-0123456789abcdef"
+"""Where this stands in a request, each sending has something else of the same length."""
+
 _GRACE_SECONDS = 60.0
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 _RATE = re.compile(r"Requests/sec:\s*([\d.]+)")
@@ -48,6 +51,7 @@ class Request:
 class Load:
     """How a server did. ``client_share``: of one processor, what the client itself took.
 
+    ``done`` and ``refused`` are counted by our own client alone, to the last answer;
     ``p95_ms`` is 0 where wrk has measured, which does not tell it.
     """
 
@@ -57,19 +61,30 @@ class Load:
     failed: int
     client_share: float
     p95_ms: float = 0.0
+    done: int = 0
+    refused: int = 0
 
 
 def drive(
-    port: int, requests: Sequence[Request], seconds: float, connections: int, *, own: bool = False
+    port: int,
+    requests: Sequence[Request],
+    seconds: float,
+    connections: int,
+    *,
+    own: bool = False,
+    last_status: int = 0,
 ) -> Load:
-    """Send these in turn until time is up. ``own``: not by wrk, even where there is one."""
+    """Send these in turn until time is up. ``own``: not by wrk, even where there is one.
+
+    Whoever is answered ``last_status`` asks no more, and has not failed.
+    """
     is_plain = len(requests) == 1 and not requests[0].body and requests[0].method == "GET"
     began, used = time.perf_counter(), _used_by_children()
     wrk = shutil.which("wrk")
     if wrk and is_plain and not own:
         figures = _by_wrk(wrk, port, requests[0], seconds, connections)
     else:
-        figures = _by_ours(port, requests, seconds, connections)
+        figures = _by_ours(port, requests, seconds, connections, last_status)
     share = (_used_by_children() - used) / (time.perf_counter() - began)
     return Load(client_share=share, **figures)
 
@@ -111,7 +126,7 @@ def _searched(pattern: re.Pattern[str], told: str) -> re.Match[str]:
 
 
 def _by_ours(
-    port: int, requests: Sequence[Request], seconds: float, connections: int
+    port: int, requests: Sequence[Request], seconds: float, connections: int, last_status: int
 ) -> dict[str, float | int]:
     """Several processes, each with its share of the connections."""
     count = _processes(connections)
@@ -123,6 +138,7 @@ def _by_ours(
             "seconds": seconds,
             "connections": share,
             "first": place * (len(requests) // count),
+            "last_status": last_status,
             "requests": [asdict(request) for request in requests],
         }
         child = subprocess.Popen(
@@ -140,22 +156,23 @@ def _by_ours(
         child.stdin.write(told)
         child.stdin.close()
     times: list[float] = []
-    rate, failed = 0.0, 0
+    rate, counts = 0.0, {"failed": 0, "done": 0, "refused": 0}
     for child, _told in children:
         if child.stdout is None:
             raise RuntimeError("The client has no output.")
         said = json.loads(child.stdout.read())
         child.wait(_GRACE_SECONDS)
         rate += said["rate"]
-        failed += said["failed"]
+        for name in counts:
+            counts[name] += said[name]
         times += said["times_ms"]
     times.sort()
     return {
         "rate": rate,
-        "p50_ms": times[len(times) // 2],
-        "p95_ms": times[len(times) * 95 // 100],
-        "p99_ms": times[len(times) * 99 // 100],
-        "failed": failed,
+        "p50_ms": times[len(times) // 2] if times else 0.0,
+        "p95_ms": times[len(times) * 95 // 100] if times else 0.0,
+        "p99_ms": times[len(times) * 99 // 100] if times else 0.0,
+        **counts,
     }
 
 

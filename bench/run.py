@@ -29,14 +29,16 @@ class Duel:
     ratio: float
     ours: Load
     ceiling: Load
+    answered: int = 0
+    """By both sides in all rounds, where our own client counted."""
 
     @property
     def ours_said(self) -> str:
-        return _said(self.ours)
+        return said(self.ours)
 
     @property
     def ceiling_said(self) -> str:
-        return _said(self.ceiling)
+        return said(self.ceiling)
 
 
 class Bench:
@@ -56,28 +58,26 @@ class Bench:
 
     def load(self, side: Side, seconds: float, connections: int) -> Load:
         """Load a side that has no other to be held against. Raises for failed answers."""
-        self._drive(side, 1, connections)
-        return self._drive(side, seconds, connections)
+        self.drive(side, 1, connections)
+        return self.drive(side, seconds, connections)
 
     def duel(self, ours: Side, ceiling: Side, connections: int | None = None) -> Duel:
         """Load both sides in turns, each round in another order. Raises for failed answers."""
         sides = (ours, ceiling)
         count = connections or self.options.connections
-        for side in sides:
-            self._drive(side, 1, count)  # connections, statements and caches are made
+        # connections, statements and caches are made
+        answered = sum(self.drive(side, 1, count).done for side in sides)
         rounds: list[tuple[Load, Load]] = []
         for number in range(self.options.rounds):
             order = (0, 1) if number % 2 else (1, 0)
-            loads = {at: self._drive(sides[at], self.options.seconds, count) for at in order}
+            loads = {at: self.drive(sides[at], self.options.seconds, count) for at in order}
+            answered += sum(load.done for load in loads.values())
             rounds.append((loads[0], loads[1]))
-        return Duel(
-            ratio=median(one.rate / other.rate for one, other in rounds),
-            ours=_middle([one for one, _ in rounds]),
-            ceiling=_middle([other for _, other in rounds]),
-        )
+        return Duel(*middle(rounds), answered=answered)
 
-    def _drive(self, side: Side, seconds: float, connections: int) -> Load:
-        load = drive(side.server.port, side.requests, seconds, connections)
+    def drive(self, side: Side, seconds: float, connections: int, *, last_status: int = 0) -> Load:
+        """One side, once; see bench.load.drive. Raises for failed answers."""
+        load = drive(side.server.port, side.requests, seconds, connections, last_status=last_status)
         if load.failed:
             path, told = side.requests[0].path, side.server.program.tail()
             raise RuntimeError(f"{path} failed {load.failed} times:\n{told}")
@@ -85,10 +85,19 @@ class Bench:
         return load
 
 
+def middle(rounds: Sequence[tuple[Load, Load]]) -> tuple[float, Load, Load]:
+    """The median of the ratios, round by round, and of each side the round in its middle."""
+    return (
+        median(one.rate / other.rate for one, other in rounds),
+        _middle([one for one, _ in rounds]),
+        _middle([other for _, other in rounds]),
+    )
+
+
 def _middle(loads: Sequence[Load]) -> Load:
     """The round whose rate is the median."""
     return sorted(loads, key=lambda load: load.rate)[len(loads) // 2]
 
 
-def _said(load: Load) -> str:
+def said(load: Load) -> str:
     return f"{load.rate:,.0f}/s, p99 {load.p99_ms:,.1f} ms"

@@ -99,9 +99,14 @@ class Shops:
         self._closing.close()
 
     @contextmanager
-    def open(self, kind: str, products: int, **settings: str) -> Iterator[Shop]:
-        """A shop with so many products; ``settings`` are environment variables of its server."""
-        url = self.database_url(kind, products)
+    def open(
+        self, kind: str, products: int, *, purpose: str = "shop", **settings: str
+    ) -> Iterator[Shop]:
+        """A shop with so many products; ``settings`` are environment variables of its server.
+
+        Whoever writes into it names a ``purpose``, and gets a database that others do not read.
+        """
+        url = self.database_url(kind, products, purpose)
         with ExitStack() as closing:
             database = Database(url)
             closing.callback(database.dispose)
@@ -150,9 +155,9 @@ class Shops:
         finally:
             web.clear_away()
 
-    def database_url(self, kind: str, products: int) -> str:
+    def database_url(self, kind: str, products: int, purpose: str = "shop") -> str:
         """Of a database that holds so many products; it is filled where there is none yet."""
-        name = f"shop_{products}"
+        name = f"{purpose}_{products}"
         return (
             self._sqlite_url(name, products)
             if kind == "sqlite"

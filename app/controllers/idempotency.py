@@ -15,15 +15,16 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Response, request
-from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, bindparam, delete, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.asking import Prepared
 from app.context import now
 from app.db import transaction
 from app.errors import Conflict, InvalidInput, Unprocessable
 from app.models import IdempotencyKey
+from app.models.base import Moment, table_of
 from app.security import current_actor
 from app.utils.gate import aside
 from app.utils.json_provider import to_json
@@ -39,14 +40,51 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _LOCK_TIMEOUT = "55P03"
 _RETRY_SECONDS = 2
 
+_KEYS = table_of(IdempotencyKey).c
+_NOW = bindparam("now", type_=Moment)
+_CLAIMED = {
+    **{name: bindparam(name) for name in ("user_id", "route", "key", "request_hash", "expires_at")},
+    "created_at": _NOW,
+}
+_NO_ANSWER = {"resource_id": None, "status": None, "body": None, "location": None}
+_CLAIM = Prepared(
+    lambda into: (
+        (row := into(table_of(IdempotencyKey)).values(_CLAIMED))
+        .on_conflict_do_update(
+            index_elements=["user_id", "route", "key"],
+            set_={
+                **{name: row.excluded[name] for name in ("request_hash", "created_at")},
+                "expires_at": row.excluded.expires_at,
+                **_NO_ANSWER,
+            },
+            where=_KEYS.expires_at <= _NOW,
+        )
+        .returning(_KEYS.id)
+    )
+)
+_KEEP = Prepared(
+    update(table_of(IdempotencyKey))
+    .where(_KEYS.id == bindparam("key_id", type_=BigInteger), _KEYS.status.is_(None))
+    .values(
+        status=bindparam("answer_status"),
+        body=bindparam("answer_body"),
+        location=bindparam("answer_location"),
+    )
+    .returning(_KEYS.id)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered with, and is answered with again."""
+    """What a request is answered with, and is answered with again.
+
+    ``last`` is done when all else is: others wait from there to the end of the transaction.
+    """
 
     status: int
     body: dict[str, Any]
     location: str | None = None
+    last: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +123,10 @@ def run_once(handler: Callable[[Session], Answer]) -> Response:
         if isinstance(held, Replay):
             return held.response()
         answer = handler(session)
-        return finish(session, held, answer)
+        response = finish(session, held, answer)
+        if answer.last is not None:
+            answer.last()
+        return response
 
 
 def run_in_phases(
@@ -138,22 +179,23 @@ def claim(session: Session) -> Claim | Replay:
         "route": _route(),
         "key": key,
     }
-    mine = [getattr(IdempotencyKey, name) == value for name, value in values.items()]
-    session.execute(delete(IdempotencyKey).where(*mine, IdempotencyKey.expires_at <= moment))
     request_hash = _request_hash()
     row_id = _insert(
         session,
         {
             **values,
             "request_hash": request_hash,
-            "created_at": moment,
+            "now": moment,
             "expires_at": moment + KEPT_FOR,
         },
     )
     if row_id is not None:
         return Claim(row_id)
+    mine = [getattr(IdempotencyKey, name) == value for name, value in values.items()]
     # A change of another transaction is locked out until ours ends: a lease is taken over once.
-    row = session.scalars(select(IdempotencyKey).where(*mine).with_for_update()).one()
+    row = session.scalars(select(IdempotencyKey).where(*mine).with_for_update()).one_or_none()
+    if row is None:  # the first request was refused just now, and gave the key up
+        raise _in_progress()
     return _read(session, row, request_hash)
 
 
@@ -184,33 +226,29 @@ def finish(session: Session, held: Claim, answer: Answer) -> Response:
     """
     body = to_json(answer.body)
     if held.id is not None:
-        kept = session.execute(
-            update(IdempotencyKey)
-            .where(IdempotencyKey.id == held.id, IdempotencyKey.status.is_(None))
-            .values(status=answer.status, body=body.decode(), location=answer.location)
-            .returning(IdempotencyKey.id)
-        ).scalar_one_or_none()
-        row = None if kept is not None else session.get(IdempotencyKey, held.id)
+        kept = _KEEP.rows(
+            session,
+            key_id=held.id,
+            answer_status=answer.status,
+            answer_body=body.decode(),
+            answer_location=answer.location,
+        )
+        row = None if kept else session.get(IdempotencyKey, held.id)
         if row is not None and row.status is not None and row.body is not None:
             return Replay(row.status, row.body, row.location).response()
     return _response(answer.status, body, answer.location)
 
 
 def _insert(session: Session, values: dict[str, Any]) -> int | None:
-    """The new row's id, or None if the key is there already."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = (
-        dialect.insert(IdempotencyKey)
-        .values(**values)
-        .on_conflict_do_nothing(index_elements=["user_id", "route", "key"])
-        .returning(IdempotencyKey.id)
-    )
+    """The row's id, or None if the key is there already. One whose time is over is made anew."""
     try:
-        return session.execute(statement).scalar_one_or_none()
+        for (row_id,) in _CLAIM.rows(session, **values):
+            return int(row_id)
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == _LOCK_TIMEOUT:
             raise _in_progress() from None
         raise
+    return None
 
 
 def _read(session: Session, row: IdempotencyKey, request_hash: str) -> Claim | Replay:

@@ -1,5 +1,6 @@
 """What Safaricom posts: stored before it is answered, answered before it is read."""
 
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -7,11 +8,12 @@ from flask import Response, jsonify, request
 
 from app.context import current_work, now
 from app.db import transaction
-from app.jobs.process_message import process_message
+from app.jobs.process_message import RING_EVERY_SECONDS, process_message
 from app.jobs.work import Work
 from app.models import InboxSource
 from app.services.inbox import MAX_BODY_BYTES, ReceivedMessage, keep_message
 from app.utils.failpoints import failpoint
+from app.utils.intake import wait_for_a_pause
 
 log = structlog.get_logger()
 ACCEPTED = {"ResultCode": 0, "ResultDesc": "Accepted"}
@@ -47,12 +49,25 @@ def keep_and_answer(
         message_id = keep_message(session, message, now()).id
     failpoint("after_inbox_commit")
     if not work.ports.run_soon(lambda: _process_after_answer(work, message_id)):
-        work.ports.doorbell.ring("process_message", message_id)
+        _ring_for_backlog(work, message_id)
     return jsonify(answer)
+
+
+_rung_at = float("-inf")
+
+
+def _ring_for_backlog(work: Work, message_id: int) -> None:
+    """More wait than are told of: in a burst a bell for each would cost more than keeping it."""
+    global _rung_at  # noqa: PLW0603 - one clock a process
+    now = time.monotonic()
+    if now >= _rung_at + RING_EVERY_SECONDS:
+        _rung_at = now
+        work.ports.doorbell.ring("process_backlog", message_id)
 
 
 def _process_after_answer(work: Work, message_id: int) -> None:
     failpoint("beside_callback_answer")
+    wait_for_a_pause()
     try:
         process_message(work, message_id)
     except Exception:

@@ -14,7 +14,7 @@ from app.controllers.idempotency import Answer, run_in_phases
 from app.controllers.inbox import ACCEPTED, keep_and_answer
 from app.controllers.paging import page_response
 from app.controllers.probes import hear_probe
-from app.db import reading
+from app.db import current_database, reading
 from app.errors import AppError, BadGateway, Conflict, NotFound, TooManyRequests, Unavailable
 from app.integrations.mpesa import MpesaPhoneBusy
 from app.jobs.push import push_now
@@ -32,7 +32,7 @@ from app.schemas.payment import (
 )
 from app.schemas.problem import ProblemSchema
 from app.security import current_actor, public, require_user
-from app.services.inbox import find_payment_by_secret
+from app.services.inbox import is_secret_of_payment
 from app.services.menu_payment import menu_payment_of
 from app.services.probes import PROBE_ID
 from app.services.read_orders import find_order
@@ -106,12 +106,10 @@ def receive_callback(token: str) -> Response:
     number, secret = parts
     if number == PROBE_ID and hear_probe(secret):
         return jsonify(ACCEPTED)
-    with reading() as session:
-        payment = find_payment_by_secret(session, number, secret)
-    if payment is None:
+    if not is_secret_of_payment(current_database().asking, number, secret):
         log.warning("callback_with_wrong_secret", remote_addr=request.remote_addr)
         raise NotFound("There is nothing at this address.")
-    return keep_and_answer(InboxSource.STK_CALLBACK, ACCEPTED, payment_id=payment.id)
+    return keep_and_answer(InboxSource.STK_CALLBACK, ACCEPTED, payment_id=number)
 
 
 @payments.post("/mpesa/callback")

@@ -4,12 +4,13 @@ import random
 from collections.abc import Callable
 from dataclasses import fields
 
-from sqlalchemy import case, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Float, Integer, bindparam, case, delete, select
 
+from app.asking import Prepared
 from app.config import Config
-from app.db import Database
+from app.db import Database, in_transaction
 from app.models import RateCounter
+from app.models.base import table_of
 from app.ports import Clock
 from app.utils.limiter import (
     Counters,
@@ -50,9 +51,32 @@ def _counters(url: str, database: Callable[[], Database], seconds: Callable[[], 
     return SteadyCounters(RedisCounters(url), seconds)
 
 
+_COUNTERS = table_of(RateCounter).c
+_NOW, _FULL = bindparam("now", type_=Float), bindparam("full", type_=Float)
+_AMOUNT = bindparam("amount", type_=Integer)
+_ADD = Prepared(
+    lambda into: (
+        into(table_of(RateCounter))
+        .values(key=bindparam("key"), hits=_AMOUNT, expires_at=_FULL)
+        .on_conflict_do_update(
+            index_elements=[_COUNTERS.key],
+            set_={
+                "hits": case(
+                    (_COUNTERS.expires_at <= _NOW, _AMOUNT), else_=_COUNTERS.hits + _AMOUNT
+                ),
+                "expires_at": case(
+                    (_COUNTERS.expires_at <= _NOW, _FULL), else_=_COUNTERS.expires_at
+                ),
+            },
+        )
+        .returning(_COUNTERS.hits, _COUNTERS.expires_at)
+    )
+)
+
+
 class DatabaseCounters:
-    """One upsert a count, in a transaction of its own: a request's may be rolled back, and what
-    was tried still counts. Called inside a transaction it raises RuntimeError.
+    """One upsert a count, beside any transaction: a request's may be rolled back, and what was
+    tried still counts. Called inside a transaction it raises RuntimeError: it would wait for it.
     """
 
     def __init__(self, database: Callable[[], Database], clock: Callable[[], float]) -> None:
@@ -60,26 +84,14 @@ class DatabaseCounters:
         self._clock = clock
 
     def add(self, key: str, amount: int, window_seconds: int) -> Window:
+        if in_transaction():
+            raise RuntimeError("Count before or after a transaction, not inside one.")
         now = self._clock()
         database = self._database()
-        dialect = sqlite if database.is_sqlite else postgresql
-        is_over = RateCounter.expires_at <= now
-        statement = (
-            dialect.insert(RateCounter)
-            .values(key=key, hits=amount, expires_at=now + window_seconds)
-            .on_conflict_do_update(
-                index_elements=[RateCounter.key],
-                set_={
-                    "hits": case((is_over, amount), else_=RateCounter.hits + amount),
-                    "expires_at": case(
-                        (is_over, now + window_seconds), else_=RateCounter.expires_at
-                    ),
-                },
+        with database.turn():
+            ((hits, expires_at),) = _ADD.rows(
+                database.asking, key=key, amount=amount, now=now, full=now + window_seconds
             )
-            .returning(RateCounter.hits, RateCounter.expires_at)
-        )
-        with database.transaction() as session:
-            hits, expires_at = session.execute(statement).one()
         if random.randrange(_CLEAN_ONE_IN) == 0:
             self.clean()
         return Window(hits, expires_at)

@@ -53,7 +53,7 @@ def connections_of(config: Config) -> int:
 
     A thread that serves has one of its own beside the pool's, for what each request asks.
     """
-    return pool_limit(config) + INTAKE_PLACES + config.web_threads
+    return pool_limit(config) + config.web_threads + 2 * INTAKE_PLACES
 
 
 def pool_limit(config: Config) -> int:

@@ -18,9 +18,6 @@ def order_basket(work: Work, actor: Actor, ask: CheckOut) -> Placed:
     with work.database.transaction() as session:
         placed = check_out(session, actor, ask, order_rules(work.config), work.now())
     failpoint("after_order_commit")
-    if placed.is_new:
-        delay = work.config.order_expiry_seconds + 1
-        work.ports.doorbell.ring("expire_order", placed.order_id, delay_seconds=delay)
     return placed
 
 

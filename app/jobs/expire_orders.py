@@ -1,4 +1,8 @@
-"""Letting go of orders whose time is up."""
+"""Letting go of orders whose time is up.
+
+The sweep finds them: a bell for each order, to be rung when its time is up, would be a second
+writing for each, and be heard a few seconds earlier by the few that nobody pays.
+"""
 
 from sqlalchemy import exists, select
 

@@ -1,6 +1,7 @@
 """Reading a kept message and acting on it: one transaction, so that both happen or neither."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from time import sleep
 
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -21,6 +22,11 @@ from app.services.inbox import (
     report_stuck_message,
 )
 from app.utils.failpoints import failpoint
+
+RING_EVERY_SECONDS = 0.1
+"""How often a web process asks for help with more messages than it has room for."""
+
+_MOST_PER_BELL = 500
 
 log = structlog.get_logger()
 
@@ -49,6 +55,28 @@ def process_message(work: Work, message_id: int) -> None:
         heard.then(work)
 
 
+def process_backlog(work: Work, message_id: int) -> None:
+    """Act on what waits: the bell was rung for one message, and stands for all that came within
+    RING_EVERY_SECONDS of it. Each is tried once, and after a good many the bell is rung again, so
+    that other work, and the end of this worker, do not wait long.
+    """
+    tried: set[int] = set()
+    has_paused = False
+    while len(tried) < _MOST_PER_BELL:
+        with work.database.reading() as session:
+            found = find_waiting_messages(session, work.now(), for_seconds=0)
+        fresh = [one for one in found if one not in tried]
+        if fresh:
+            _process_each(work, fresh)
+            tried.update(fresh)
+        elif has_paused:
+            return
+        else:
+            sleep(2 * RING_EVERY_SECONDS)  # for those whose bell was not rung
+            has_paused = True
+    work.ports.doorbell.ring("process_backlog", message_id)
+
+
 def process_waiting_messages(work: Work) -> None:
     """Act on every message that the request which brought it did not finish.
 
@@ -56,7 +84,11 @@ def process_waiting_messages(work: Work) -> None:
     """
     with work.database.reading() as session:
         waiting = find_waiting_messages(session, work.now())
-    for message_id in waiting:
+    _process_each(work, waiting)
+
+
+def _process_each(work: Work, message_ids: Iterable[int]) -> None:
+    for message_id in message_ids:
         try:
             process_message(work, message_id)
         except (OperationalError, InterfaceError, PoolTimeout):

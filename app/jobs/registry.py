@@ -11,11 +11,11 @@ from app.jobs.check_claim import check_claim, check_undecided_claims
 from app.jobs.check_payment import check_due_payments, check_payment
 from app.jobs.daily_report import report_when_due
 from app.jobs.deliver_webhooks import deliver_due_webhooks, deliver_webhooks
-from app.jobs.expire_orders import expire_due_orders, expire_order
+from app.jobs.expire_orders import expire_due_orders
 from app.jobs.heartbeat import note_heartbeat
 from app.jobs.nightly_audit import audit_when_due
 from app.jobs.pictures import erase_unwanted_pictures
-from app.jobs.process_message import process_message, process_waiting_messages
+from app.jobs.process_message import process_backlog, process_message, process_waiting_messages
 from app.jobs.pull_statements import pull_when_due
 from app.jobs.refunds import check_due_refunds, check_refund
 from app.jobs.tidy import delete_expired_rows
@@ -26,10 +26,10 @@ Job = Callable[[Work, int], None]
 
 JOBS: Mapping[str, Job] = {
     "process_message": process_message,
+    "process_backlog": process_backlog,
     "check_payment": check_payment,
     "check_refund": check_refund,
     "check_claim": check_claim,
-    "expire_order": expire_order,
     "deliver_webhooks": deliver_webhooks,
 }
 _SWEEPS = (

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import BigInteger, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
+from app.asking import Prepared, Reader, let_know
 from app.models import InboxMessage, InboxSource, Payment, Task, TaskKind
+from app.models.base import table_of
 from app.services.records import Matter, file_task, solve_tasks
 from app.utils.callback_secret import CallbackSecret
 
@@ -30,33 +32,45 @@ class ReceivedMessage:
     request_id: int | None = None
 
 
-def find_payment_by_secret(
-    session: Session, payment_id: int, secret: CallbackSecret
-) -> Payment | None:
-    """The payment whose callback address carries this secret; None for any other secret."""
-    payment = session.get(Payment, payment_id)
-    if payment is None or payment.callback_secret_hash is None:
-        return None
-    if not secret.matches(payment.callback_secret_hash):
-        return None
-    return payment
+_PAYMENT = table_of(Payment).c
+_SECRET = Prepared(
+    select(_PAYMENT.callback_secret_hash).where(
+        _PAYMENT.id == bindparam("payment_id", type_=BigInteger)
+    )
+)
+_KEPT = (
+    *("source", "payment_id", "request_id", "body", "truncated", "headers", "remote_addr"),
+    *("received_at", "attempts"),
+)
+_KEEP = Prepared(
+    insert(table_of(InboxMessage))
+    .values({column: bindparam(column) for column in _KEPT})
+    .returning(table_of(InboxMessage).c.id)
+)
+
+
+def is_secret_of_payment(reader: Reader, payment_id: int, secret: CallbackSecret) -> bool:
+    """Whether this is the secret that the payment's callback address carries."""
+    rows = _SECRET.rows(reader, payment_id=payment_id)
+    return any(kept is not None and secret.matches(kept) for (kept,) in rows)
 
 
 def keep_message(session: Session, message: ReceivedMessage, now: datetime) -> InboxMessage:
     """Store a message before anybody reads it; a body beyond the limit is cut and marked."""
-    kept = InboxMessage(
-        source=message.source,
-        payment_id=message.payment_id,
-        request_id=message.request_id,
-        body=message.body[:MAX_BODY_BYTES],
-        truncated=len(message.body) > MAX_BODY_BYTES,
-        headers=message.headers,
-        remote_addr=message.remote_addr,
-        received_at=now,
-    )
-    session.add(kept)
-    session.flush()
-    return kept
+    values = {
+        "source": message.source,
+        "payment_id": message.payment_id,
+        "request_id": message.request_id,
+        "body": message.body[:MAX_BODY_BYTES],
+        "truncated": len(message.body) > MAX_BODY_BYTES,
+        "headers": message.headers,
+        "remote_addr": message.remote_addr,
+        "received_at": now,
+        "attempts": 0,
+    }
+    ((message_id,),) = _KEEP.rows(session, **values)
+    nothing_yet = {"processed_at": None, "outcome": None, "error": None}
+    return let_know(session, InboxMessage(id=message_id, **values, **nothing_yet))
 
 
 def claim_message(session: Session, message_id: int) -> InboxMessage | None:
@@ -68,14 +82,16 @@ def claim_message(session: Session, message_id: int) -> InboxMessage | None:
     )
 
 
-def find_waiting_messages(session: Session, now: datetime, limit: int = 100) -> list[int]:
-    """Messages that the request which brought them did not finish, oldest first."""
+def find_waiting_messages(
+    session: Session, now: datetime, limit: int = 100, *, for_seconds: float = 2
+) -> list[int]:
+    """Messages that the request which brought them did not finish in time, oldest first."""
     return list(
         session.scalars(
             select(InboxMessage.id)
             .where(
                 InboxMessage.processed_at.is_(None),
-                InboxMessage.received_at <= now - timedelta(seconds=2),
+                InboxMessage.received_at <= now - timedelta(seconds=for_seconds),
                 InboxMessage.attempts < MAX_ATTEMPTS,
             )
             .order_by(InboxMessage.id)

@@ -111,6 +111,11 @@ def find_order(session: Session, actor: Actor, order_id: int) -> OrderView:
     return OrderView(order, money, shows_buyer=_knows_buyer(actor, order))
 
 
+def view_placed(order: Order) -> OrderView:
+    """An order that its buyer has just placed, with its lines: nobody can have paid for it yet."""
+    return OrderView(order, OrderMoney())
+
+
 def list_orders(
     session: Session, actor: Actor, wanted: OrderFilter, page: PageRequest
 ) -> Page[OrderView]:

@@ -6,9 +6,10 @@ What is put into a history or filed for a person is also told to the merchant's 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
+from app.asking import Prepared
 from app.models import (
     Decision,
     Notification,
@@ -24,10 +25,15 @@ from app.models import (
     TaskPriority,
     TaskStatus,
 )
+from app.models.base import table_of
 from app.services.insert_once import insert_once
 from app.services.webhooks.news import tell_of_order, tell_of_payment, tell_of_task
 
 _DETAIL_LENGTH = 500
+_ORDER_STEP = ("order_id", "from_status", "to_status", "actor_id", "reason", "created_at")
+_PUT_ORDER_EVENT = Prepared(
+    insert(table_of(OrderEvent)).inline().values({name: bindparam(name) for name in _ORDER_STEP})
+)
 
 
 def record_order_event(
@@ -40,15 +46,14 @@ def record_order_event(
     reason: str | None = None,
 ) -> None:
     """Put the step that ``order`` has just taken into its history."""
-    session.add(
-        OrderEvent(
-            order_id=order.id,
-            from_status=from_status,
-            to_status=order.status,
-            actor_id=actor_id,
-            reason=reason,
-            created_at=now,
-        )
+    _PUT_ORDER_EVENT.run(
+        session,
+        order_id=order.id,
+        from_status=from_status,
+        to_status=order.status,
+        actor_id=actor_id,
+        reason=reason,
+        created_at=now,
     )
     tell_of_order(session, order, from_status, now)
 

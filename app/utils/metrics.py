@@ -119,6 +119,7 @@ class Meter:
         gauge = self.connections.labels(name)
         event.listen(engine, "checkout", lambda *_: gauge.inc())
         event.listen(engine, "checkin", lambda *_: gauge.dec())
+        event.listen(engine, "detach", lambda *_: gauge.dec())
 
     def expose(self, gathered: Gathered) -> bytes:
         """All of it as Prometheus reads it, the other processes' as well."""

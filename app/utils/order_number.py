@@ -24,10 +24,18 @@ def check_character(body: str) -> str:
 def new_order_number() -> str:
     """Seven characters, the last one a check character, all of them hard to mistake."""
     while True:
-        body = "".join(secrets.choice(_CLEAR_ALPHABET) for _ in range(_RANDOM_LENGTH))
+        body = _spell(secrets.randbelow(len(_CLEAR_ALPHABET) ** _RANDOM_LENGTH))
         check = check_character(body)
         if check in _CLEAR_ALPHABET:
             return body + check
+
+
+def _spell(number: int) -> str:
+    letters = []
+    for _ in range(_RANDOM_LENGTH):
+        number, place = divmod(number, len(_CLEAR_ALPHABET))
+        letters.append(_CLEAR_ALPHABET[place])
+    return "".join(letters)
 
 
 def is_order_number(text: str) -> bool:

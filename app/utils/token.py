@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import jwt
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 from flask_jwt_extended import (
     JWTManager,
     create_access_token,
@@ -33,6 +33,7 @@ _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _USER_ID = re.compile(r"[1-9][0-9]{0,17}")
 _OPAQUE_ID = re.compile(r"[0-9a-f]{32}")
 _EXTENSION = "sokoni_token_clock"
+_DECODED = "sokoni_tokens"
 
 
 class TokenKind(StrEnum):
@@ -153,12 +154,7 @@ def make_page_token(user_id: int, session_id: str) -> str:
 
 def read_token(encoded: str, kind: TokenKind) -> Claims:
     """What a token says. Raises BadToken unless we made it, for this use, and it is good now."""
-    if len(encoded) > LONGEST_TOKEN or not _SHAPE.fullmatch(encoded):
-        raise BadToken("It does not look like a token.")
-    try:
-        claims = decode_token(encoded)
-    except (jwt.PyJWTError, ValueError, RecursionError) as error:
-        raise BadToken(str(error)) from error
+    claims = _decode(encoded)
     if claims["type"] != kind.value:
         raise BadToken(f"Only a token of type {kind.value} is taken here.")
     _check_moments(claims)
@@ -169,6 +165,21 @@ def read_token(encoded: str, kind: TokenKind) -> Claims:
         token_id=claims["jti"],
         kind=kind,
     )
+
+
+def _decode(encoded: str) -> dict[str, Any]:
+    """Once a request: the limits ask whose it is as well as the guard."""
+    known: dict[str, dict[str, Any]] = g.setdefault(_DECODED, {})
+    if encoded in known:
+        return known[encoded]
+    if len(encoded) > LONGEST_TOKEN or not _SHAPE.fullmatch(encoded):
+        raise BadToken("It does not look like a token.")
+    try:
+        claims: dict[str, Any] = decode_token(encoded)
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        raise BadToken(str(error)) from error
+    known[encoded] = claims
+    return claims
 
 
 def _claims(session_id: str, token_id: str, good_for: timedelta) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from bench.run import Bench
 from bench.table import Line
-from bench.works import catalogue, depth, home, search, start
+from bench.works import callbacks, catalogue, depth, home, orders, search, start
 
 WORKS: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "catalogue": catalogue.measure,
@@ -12,5 +12,7 @@ WORKS: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "search": search.measure,
     "home": home.measure,
     "start": start.measure,
+    "orders": orders.measure,
+    "callbacks": callbacks.measure,
 }
 """In the order in which they are measured and told. Their modules' docstrings say what they do."""

@@ -207,7 +207,7 @@ def test_counts_that_are_over_are_cleaned_away(database, clock):
 
 def test_counting_inside_a_transaction_is_a_mistake_that_shows(database, clock):
     counters = SteadyCounters(DatabaseCounters(lambda: database, lambda: 0.0), lambda: 0.0)
-    with database.transaction(), pytest.raises(RuntimeError, match="does not nest"):
+    with database.transaction(), pytest.raises(RuntimeError, match="not inside one"):
         counters.add("a", 1, 60)
 
 

@@ -87,7 +87,7 @@ def test_the_jobs_that_a_bell_may_name():
         "check_payment",
         "check_refund",
         "deliver_webhooks",
-        "expire_order",
+        "process_backlog",
         "process_message",
     ]
 

@@ -58,7 +58,7 @@ from app.services.confirm_payment import confirm_payment
 from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
 from app.services.hold_stock import release_stock
-from app.services.inbox import ReceivedMessage, find_payment_by_secret, keep_message
+from app.services.inbox import ReceivedMessage, is_secret_of_payment, keep_message
 from app.services.move_order import fulfil_order
 from app.services.payment_evidence import Failure, Proof
 from app.services.receipts import ReceiptFacts
@@ -160,7 +160,7 @@ def a_receipt_of_another_payment(at: Stage) -> None:
 
 def a_callback_with_a_wrong_secret(at: Stage) -> None:
     prompt = ask_to_pay(at.session, at.order)
-    assert find_payment_by_secret(at.session, prompt.id, CallbackSecret("guessed")) is None
+    assert not is_secret_of_payment(at.session, prompt.id, CallbackSecret("guessed"))
 
 
 def a_callback_for_one_shilling(at: Stage) -> None:

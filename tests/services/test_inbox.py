@@ -12,9 +12,9 @@ from app.services.inbox import (
     MAX_BODY_BYTES,
     ReceivedMessage,
     claim_message,
-    find_payment_by_secret,
     find_waiting_messages,
     finish_message,
+    is_secret_of_payment,
     keep_message,
     report_stuck_message,
 )
@@ -96,10 +96,10 @@ def test_a_body_beyond_the_limit_is_cut_and_marked(session, extra, truncated):
 
 
 def test_only_the_payments_own_secret_finds_it(session, payment):
-    assert find_payment_by_secret(session, payment.id, SECRET) is payment
-    assert find_payment_by_secret(session, payment.id, CallbackSecret("another")) is None
-    assert find_payment_by_secret(session, payment.id + 1, SECRET) is None
-    assert find_payment_by_secret(session, payment.id, CallbackSecret(SECRET.hash)) is None
+    assert is_secret_of_payment(session, payment.id, SECRET)
+    assert not is_secret_of_payment(session, payment.id, CallbackSecret("another"))
+    assert not is_secret_of_payment(session, payment.id + 1, SECRET)
+    assert not is_secret_of_payment(session, payment.id, CallbackSecret(SECRET.hash))
 
 
 def test_a_processed_message_is_not_claimed_again(session):

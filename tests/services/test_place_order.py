@@ -264,7 +264,7 @@ def test_the_same_wish_twice_makes_two_orders_with_two_numbers(session, buyer, b
 
 def test_a_number_that_is_taken_is_not_given_again(session, buyer, boots, monkeypatch):
     numbers = iter(["K7M2Q9X", "K7M2Q9X", "ZZZZZZZ"])
-    monkeypatch.setattr("app.services.place_order.new_order_number", lambda: next(numbers))
+    monkeypatch.setattr("app.services.write_order.new_order_number", lambda: next(numbers))
 
     first, second = buy(session, buyer, (boots, 1)), buy(session, buyer, (boots, 1))
 

@@ -1,6 +1,6 @@
 """Labels stand among a product's words in the index, and narrow a search as a word does.
 
-No person can type one. Triggers write them: migrations/versions/0022.
+No person can type one. Triggers write them: migrations/versions/0023.
 """
 
 from collections.abc import Iterator

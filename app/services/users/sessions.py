@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import BigInteger, String, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from app.asking import Prepared, Reader
 from app.models import LoginSession, User
+from app.models.base import Moment, table_of
 from app.policies import Actor, Role
 from app.utils.identity import email_key, username_key
 
@@ -55,24 +57,27 @@ def find_account(session: Session, by: LoginField, key: str) -> User | None:
     return session.scalar(select(User).where(column == key))
 
 
-def find_signed_in(
-    session: Session, user_id: int, session_id: str, now: datetime
-) -> SignedIn | None:
+_USER, _SIGN_IN = table_of(User).c, table_of(LoginSession).c
+_STANDING = Prepared(
+    select(_USER.id, _USER.role, _USER.username)
+    .join_from(table_of(User), table_of(LoginSession), _SIGN_IN.user_id == _USER.id)
+    .where(
+        _USER.id == bindparam("user_id", type_=BigInteger),
+        _USER.suspended_at.is_(None),
+        _SIGN_IN.id == bindparam("session_id", type_=String),
+        _SIGN_IN.revoked_at.is_(None),
+        _SIGN_IN.expires_at > bindparam("now", type_=Moment),
+    )
+)
+
+
+def find_signed_in(reader: Reader, user_id: int, session_id: str, now: datetime) -> SignedIn | None:
     """The user behind a token, if the sign-in that it names still stands; one query."""
-    row = session.execute(
-        select(User.id, User.role, User.username)
-        .join(LoginSession, LoginSession.user_id == User.id)
-        .where(
-            User.id == user_id,
-            User.suspended_at.is_(None),
-            LoginSession.id == session_id,
-            LoginSession.revoked_at.is_(None),
-            LoginSession.expires_at > now,
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    return SignedIn(Actor(row.id, Role(row.role), row.username), session_id)
+    for found_id, role, username in _STANDING.rows(
+        reader, user_id=user_id, session_id=session_id, now=now
+    ):
+        return SignedIn(Actor(found_id, Role(role), username), session_id)
+    return None
 
 
 def open_session(

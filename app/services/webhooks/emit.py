@@ -2,20 +2,40 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.asking import Prepared, from_driver
 from app.db import ring_after_commit
 from app.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
+from app.models.base import table_of
 from app.services.webhooks.event_types import EventType
 from app.utils.clock import rfc3339
 
 JOB = "deliver_webhooks"
 """The job that a bell names, with the endpoint's id."""
+
+_TYPES = WebhookEndpoint.event_types.type
+_ENDPOINT = table_of(WebhookEndpoint).c
+_ENDPOINTS = Prepared(
+    select(_ENDPOINT.id, _ENDPOINT.event_types, _ENDPOINT.disabled_at)
+    .where(_ENDPOINT.removed_at.is_(None))
+    .order_by(_ENDPOINT.id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanting:
+    """An endpoint, and the types that it wants: None for all."""
+
+    id: int
+    types: list[str] | None
+    is_disabled: bool
 
 
 def emit_event(
@@ -37,7 +57,7 @@ def emit_event(
         return
     event = keep_event(session, event_type, data(), now, order_id=order_id, payment_id=payment_id)
     for endpoint in wanting:
-        if endpoint.disabled_at is None:
+        if not endpoint.is_disabled:
             add_delivery(session, endpoint.id, event, now)
 
 
@@ -82,12 +102,11 @@ def add_delivery(
     return delivery
 
 
-def _endpoints_that_want(
-    session: Session, event_type: EventType
-) -> Sequence[Row[int, list[str] | None, datetime | None]]:
-    endpoints = select(
-        WebhookEndpoint.id, WebhookEndpoint.event_types, WebhookEndpoint.disabled_at
-    ).where(WebhookEndpoint.removed_at.is_(None))
+def _endpoints_that_want(session: Session, event_type: EventType) -> Sequence[_Wanting]:
     with session.no_autoflush:  # whoever emits is in the middle of something
-        found = session.execute(endpoints.order_by(WebhookEndpoint.id)).all()
-    return [row for row in found if row.event_types is None or event_type in row.event_types]
+        found = _ENDPOINTS.rows(session)
+    endpoints = [
+        _Wanting(row[0], from_driver(session, _TYPES, row[1]), is_disabled=row[2] is not None)
+        for row in found
+    ]
+    return [one for one in endpoints if one.types is None or event_type in one.types]

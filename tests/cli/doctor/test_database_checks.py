@@ -161,17 +161,17 @@ def test_another_encoding_and_an_old_server_are_named(make_exam, live, monkeypat
 @pytest.mark.parametrize("database_kind", ["postgresql"])
 def test_connections_are_counted_against_what_is_let_in(make_exam, live):
     """The tests' server lets in 400, of which PostgreSQL keeps 3 and we leave 10."""
-    assert connections_of(live) == 4 + 2 + 5 + 4 + 4
+    assert connections_of(live) == 4 + 2 + 5 + 4 + 4 + 4
     assert only_line(make_exam(live), "connections") == (
         "ok",
-        "2 processes open at most 38 connections of 387.",
+        "2 processes open at most 46 connections of 387.",
     )
-    many = replace(live, web_workers=18)
+    many = replace(live, web_workers=15)
     assert only_line(make_exam(many), "connections")[0] == "ok"
-    code, sentence = only_line(make_exam(replace(many, web_workers=20)), "connections")
+    code, sentence = only_line(make_exam(replace(many, web_workers=16)), "connections")
     assert code == "connections_few"
     assert sentence == (
-        "21 processes may open 399 connections and PostgreSQL lets in 387: raise max_connections,"
+        "17 processes may open 391 connections and PostgreSQL lets in 387: raise max_connections,"
         " or lower WEB_WORKERS, WEB_THREADS or WORKER_THREADS."
     )
 
