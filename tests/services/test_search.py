@@ -484,6 +484,23 @@ def test_every_batch_of_hits_is_newest_first_and_none_is_left_out(session, make,
     assert hits("boot", seller_id=999_999) == []
 
 
+@pytest.mark.parametrize("most", [50, 1])
+def test_a_beginning_finds_the_same_however_many_words_begin_so(session, make, monkeypatch, most):
+    """On PostgreSQL a beginning is spelt out where few words begin so; SQLite always does that."""
+    monkeypatch.setattr(postgresql_index, "_MOST_COMPLETIONS", most)
+    monkeypatch.setattr(postgresql_index, "_SAMPLE", 1)  # the rest is asked of the index
+    for name in ("Zebra rug", "Zebu hide", "Zeal", "Lamp"):
+        make(name)
+    make("Pot", description="Zebra stripes")
+    make("Lid")
+
+    assert names(session, "zeb") == ["Zebu hide", "Zebra rug", "Pot"]
+    assert names(session, "zebra") == ["Zebra rug", "Pot"]
+    assert names(session, "zebra ru") == names(session, "rug zeb") == ["Zebra rug"]
+    assert names(session, "ze") == ["Zeal", "Zebu hide", "Zebra rug", "Pot"]
+    assert names(session, "zebra qqq") == names(session, "zqq") == []
+
+
 def test_suggestions_are_names_that_go_on_so_each_once(session, make):
     make("Kettle", description="steel")
     newest = make("Kettle")

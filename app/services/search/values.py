@@ -16,6 +16,9 @@ MOST_WORDS = 8
 MOST_RANKED = 1000
 """See SearchAsk.most_ranked."""
 
+HIGHEST_LETTER = "\U0010ffff"
+"""Behind a beginning: what comes before it and not before the beginning begins so."""
+
 T = TypeVar("T")
 
 
