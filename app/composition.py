@@ -9,7 +9,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Config
-from app.context import CATALOGUE, GATE, METER, WORK
+from app.context import CATALOGUE, GATE, METER, TRACING, WORK
 from app.controllers import register_controllers
 from app.controllers.converters import IdConverter
 from app.controllers.rate_counters import build_limits
@@ -100,6 +100,7 @@ def _start_tracing(config: Config) -> "Tracing | None":
 
 def _trace(app: Flask, work: Work, tracing: "Tracing") -> Work:
     """First of all that is done with a request, so that its span holds the rest."""
+    app.extensions[TRACING] = tracing
     tracing.watch_requests(app)
     tracing.watch_database(work.database)
     return replace(work, ports=replace(work.ports, run_soon=tracing.carried(work.ports.run_soon)))
