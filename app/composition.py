@@ -1,5 +1,7 @@
 """The composition root: the only module that knows every other."""
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import flask_smorest
@@ -7,7 +9,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Config
-from app.context import CATALOGUE, GATE, METER, WORK
+from app.context import CATALOGUE, GATE, METER, TRACING, WORK
 from app.controllers import register_controllers
 from app.controllers.converters import IdConverter
 from app.controllers.rate_counters import build_limits
@@ -29,6 +31,9 @@ from app.utils.places import INTAKE_PLACES
 from app.web import register_pages
 from app.web.sent_away import build_refusals
 
+if TYPE_CHECKING:
+    from app.tracing import Tracing
+
 MAX_BODY_BYTES = 1024 * 1024
 _LAPTOP_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -49,7 +54,11 @@ def compose(config: Config, ports: Ports | None) -> Flask:
         as_json=config.log_format == "json",
         secrets=config.secrets,
     )
-    work = build_work(config, ports, reserve=INTAKE_PLACES)
+    tracing = _start_tracing(config)
+    watch = tracing.watch_transport if tracing else None
+    work = build_work(config, ports, reserve=INTAKE_PLACES, watch_transport=watch)
+    if tracing is not None:
+        work = _trace(app, work, tracing)
     app.extensions[WORK] = work
     app.extensions[EXTENSION] = work.database
     app.extensions[CATALOGUE] = KeptCatalogue(
@@ -79,6 +88,22 @@ def _count(app: Flask, work: Work, gate: Gate) -> None:
     meter.watch_pool("main", work.database.engine, pool_limit(work.config))
     if work.database.reserve is not None:
         meter.watch_pool("reserve", work.database.reserve, INTAKE_PLACES)
+
+
+def _start_tracing(config: Config) -> "Tracing | None":
+    if not config.traces_enabled:
+        return None
+    from app.tracing import Tracing
+
+    return Tracing(config)
+
+
+def _trace(app: Flask, work: Work, tracing: "Tracing") -> Work:
+    """First of all that is done with a request, so that its span holds the rest."""
+    app.extensions[TRACING] = tracing
+    tracing.watch_requests(app)
+    tracing.watch_database(work.database)
+    return replace(work, ports=replace(work.ports, run_soon=tracing.carried(work.ports.run_soon)))
 
 
 def _put_doorkeeper(app: Flask, config: Config) -> Gate:

@@ -11,9 +11,10 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -30,6 +31,7 @@ _MSISDN = re.compile(r"254[17][0-9]{8}")
 _C2B_SECRET = re.compile(r"[0-9a-f]{32,128}")
 _RSA_KEY = bytes.fromhex("06092a864886f70d010101")  # what names the kind of key in a certificate
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_TRACING = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -85,6 +87,8 @@ class Config:
     worker_threads: int
     metrics_token: str | None = field(repr=False)
     metrics_addresses: tuple[str, ...]
+    otel_exporter_otlp_endpoint: str
+    otel: tuple[tuple[str, str], ...] = field(repr=False)
     allow_sqlite_with_workers: bool
     debug: bool
     log_level: str
@@ -173,6 +177,12 @@ class Config:
         return self.metrics_token is not None or bool(self.metrics_addresses)
 
     @property
+    def traces_enabled(self) -> bool:
+        """Whether traces are sent anywhere; otherwise none are made."""
+        is_off = dict(self.otel).get("OTEL_SDK_DISABLED", "").lower() == "true"
+        return bool(self.otel_exporter_otlp_endpoint) and not is_off
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What no log line may show, whoever writes it."""
         return tuple(
@@ -185,6 +195,7 @@ class Config:
                 self.mpesa_initiator_password,
                 self.mpesa_c2b_secret,
                 self.metrics_token,
+                *_values_of_headers(self.otel),
             )
             if secret
         )
@@ -332,6 +343,14 @@ class _Reader:
             return None
         return content
 
+    def family(self, *, prefix: str) -> tuple[tuple[str, str], ...]:
+        """Every variable that is named so and set, for those who read their own."""
+        return tuple(
+            (name, value.strip())
+            for name, value in sorted(self._environment.items())
+            if name.startswith(prefix) and value.strip()
+        )
+
     def words(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.text(name, "").split(",") if part.strip())
 
@@ -366,6 +385,8 @@ def _read(read: _Reader) -> Config:
         worker_threads=read.whole("WORKER_THREADS", 4, minimum=1),
         metrics_token=read.text("METRICS_TOKEN", "") or None,
         metrics_addresses=read.words("METRICS_ADDRESSES"),
+        otel_exporter_otlp_endpoint=read.text("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+        otel=read.family(prefix="OTEL_"),
         allow_sqlite_with_workers=read.flag("ALLOW_SQLITE_WITH_WORKERS", default=False),
         debug=read.flag("FLASK_DEBUG", default=False),
         log_level=read.text("LOG_LEVEL", "INFO").upper(),
@@ -472,7 +493,7 @@ def _malformed(config: Config) -> list[str]:
     ):
         if not _is_web_address(url):
             faults.append(f"{name} must be an address with https:// (or http:// on a laptop).")
-    faults += _malformed_metrics(config)
+    faults += _malformed_metrics(config) + _malformed_tracing(config)
     if config.log_level not in _LOG_LEVELS:
         faults.append(f"LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
     if not config.database_url.startswith(("sqlite:///", "postgresql+psycopg://")):
@@ -505,6 +526,36 @@ def _malformed_metrics(config: Config) -> list[str]:
     if config.metrics_token is not None and len(config.metrics_token) < SHORTEST_SECRET:
         faults.append(f"METRICS_TOKEN must hold at least {SHORTEST_SECRET} random characters.")
     return faults
+
+
+def _malformed_tracing(config: Config) -> list[str]:
+    if not config.traces_enabled:
+        return []
+    faults = []
+    if not _is_web_address(config.otel_exporter_otlp_endpoint):
+        faults.append("OTEL_EXPORTER_OTLP_ENDPOINT must be an address like http://127.0.0.1:4318.")
+    if dict(config.otel).get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf") != "http/protobuf":
+        faults.append("OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, the one that is spoken.")
+    if not _is_installed(_TRACING):
+        faults.append(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but what sends traces is not installed:"
+            " pip install -r requirements-otel.txt"
+        )
+    return faults
+
+
+def _is_installed(modules: tuple[str, ...]) -> bool:
+    try:
+        return all(find_spec(module) is not None for module in modules)
+    except ModuleNotFoundError:  # what it lies in is missing
+        return False
+
+
+def _values_of_headers(otel: tuple[tuple[str, str], ...]) -> list[str]:
+    """What a collector is shown so that it takes our traces: as written, and as sent."""
+    texts = [text for name, text in otel if name.endswith("HEADERS")]
+    values = [pair.partition("=")[2].strip() for text in texts for pair in text.split(",")]
+    return [*values, *map(unquote, values)]
 
 
 def _is_network(text: str) -> bool:

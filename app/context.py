@@ -14,6 +14,7 @@ WORK = "sokoni_work"
 CATALOGUE = "sokoni_catalogue"
 GATE = "sokoni_gate"
 METER = "sokoni_meter"
+TRACING = "sokoni_tracing"
 
 
 def current_work() -> Work:

@@ -9,6 +9,7 @@ import sys
 
 import click
 import pytest
+from opentelemetry.sdk import environment_variables
 
 from app.cli import main
 from drill.processes import ROOT
@@ -56,6 +57,7 @@ def test_every_setting_that_the_page_names_is_one():
     known = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     beside = {"SOURCE", "VERSION", "RELEASE", "SHOP_DOMAIN", "POSTGRES_PASSWORD", "SIGTERM", "JSON"}
     beside |= {"DATE", "HTTPS"}
+    known |= {name for name in vars(environment_variables) if name.startswith("OTEL_")}
     named = set(re.findall(r"\b[A-Z]{2,}(?:_[A-Z]+)+\b", PAGE)) - beside
     assert named <= known
 

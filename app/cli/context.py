@@ -10,6 +10,7 @@ from app.config import Config, ConfigError
 if TYPE_CHECKING:
     from app.db import Database
     from app.jobs.work import Work
+    from app.tracing import Tracing
 
 ENV_FILE = Path(".env")
 HOME = Path(__file__).resolve().parents[2]
@@ -38,14 +39,25 @@ def start_logging(config: Config, level: str = "WARNING") -> None:
     )
 
 
+def start_tracing(config: Config) -> "Tracing | None":
+    """None where nobody asked for traces."""
+    if not config.traces_enabled:
+        return None
+    from app.tracing import Tracing
+
+    return Tracing(config)
+
+
 @contextmanager
-def opened_work() -> Iterator["Work"]:
+def opened_work(tracing: "Tracing | None" = None) -> Iterator["Work"]:
     """The database and the world outside, as the worker has them."""
     from app.jobs.build import build_work
 
     config = load_config()
     start_logging(config)
-    work = build_work(config)
+    work = build_work(config, watch_transport=tracing.watch_transport if tracing else None)
+    if tracing is not None:
+        tracing.watch_database(work.database)
     try:
         yield work
     finally:

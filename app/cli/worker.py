@@ -2,7 +2,7 @@
 
 import click
 
-from app.cli.context import opened_work, start_logging
+from app.cli.context import load_config, opened_work, start_logging, start_tracing
 
 
 @click.command
@@ -10,6 +10,7 @@ def command() -> None:
     """Do background work until stopped by SIGTERM or SIGINT. Any number may run."""
     from app.jobs.queue import run_worker
 
-    with opened_work() as work:
+    tracing = start_tracing(load_config())
+    with opened_work(tracing) as work:
         start_logging(work.config, work.config.log_level)
-        run_worker(work)
+        run_worker(work, tracing.around_job if tracing else None)

@@ -1,5 +1,6 @@
 """Work out of settings alone: the one composition that web, worker and command line share."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +14,31 @@ from app.utils.clock import utc_now
 from app.utils.places import INTAKE_PLACES
 
 if TYPE_CHECKING:
+    from httpx2 import BaseTransport
+
     from app.integrations.mpesa import MerchantSettings, MpesaSettings
+
+    WatchTransport = Callable[[BaseTransport], BaseTransport]
 
 _SPARE_CONNECTIONS = 2
 _WEB_PATIENCE_SECONDS = 2.0
 _WORKER_PATIENCE_SECONDS = 5.0
 
 
-def build_work(config: Config, ports: Ports | None = None, *, reserve: int = 0) -> Work:
+def build_work(
+    config: Config,
+    ports: Ports | None = None,
+    *,
+    reserve: int = 0,
+    watch_transport: "WatchTransport | None" = None,
+) -> Work:
     """The database, and the world outside unless ``ports`` stand in for it.
 
     ``reserve``: connections that a web server keeps for reports of payments. Nothing is connected
-    yet.
+    yet. ``watch_transport`` is put around what carries requests to Safaricom.
     """
     database = build_database(config, reserve=reserve)
-    ports = ports or build_ports(config, database)
+    ports = ports or build_ports(config, database, watch_transport=watch_transport)
     database.bell = ports.doorbell.ring
     return Work(database, ports, config)
 
@@ -65,10 +76,16 @@ def _pool_size(config: Config) -> int:
     return max(config.web_threads, config.worker_threads) + _SPARE_CONNECTIONS
 
 
-def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> Ports:
+def build_ports(
+    config: Config,
+    database: Database,
+    clock: Clock = utc_now,
+    *,
+    watch_transport: "WatchTransport | None" = None,
+) -> Ports:
     # Loaded here: whoever wants the database alone is spared an HTTP client and a queue.
     from app.integrations.files import open_files
-    from app.integrations.mpesa import DarajaClient, MerchantClient
+    from app.integrations.mpesa import DarajaClient, MerchantClient, build_transport
     from app.integrations.pictures import DecoderProcesses
     from app.integrations.webhooks import HttpWebhooks
     from app.jobs.queue import HueyDoorbell
@@ -77,10 +94,12 @@ def build_ports(config: Config, database: Database, clock: Clock = utc_now) -> P
     settings = build_mpesa_settings(config)
     name = token_name(config.mpesa_base_url, config.mpesa_consumer_key)
     tokens = SharedTokenStore(database, name, clock)
+    watch = watch_transport
+    lines = [None if watch is None else watch(build_transport(settings)) for _ in range(2)]
     return Ports(
         clock=clock,
-        gateway=DarajaClient(settings, tokens, clock),
-        merchant=MerchantClient(settings, build_merchant_settings(config), tokens, clock),
+        gateway=DarajaClient(settings, tokens, clock, lines[0]),
+        merchant=MerchantClient(settings, build_merchant_settings(config), tokens, clock, lines[1]),
         doorbell=HueyDoorbell(config.queue_url),
         run_soon=Background(),
         files=open_files(config.media_url),

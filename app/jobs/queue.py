@@ -10,7 +10,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +44,9 @@ _CONNECT_SECONDS = 1
 _ANSWER_SECONDS = 3  # above the second that a waiting pop of Redis takes
 _POSTGRES_SCHEMA = "sokoni_queue"
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Around = Callable[[str, Callable[..., None]], Callable[..., None]]
+"""Makes of a job, by its name, one with something around it."""
 
 _closing = threading.Lock()
 
@@ -196,11 +199,17 @@ def _left_to_the_worker(_job: str, _row_id: int) -> None:
 class JobRunner:
     """Does one job at a time for each thread that calls it, and outlives whatever a job raises."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, around: Around | None = None) -> None:
+        """``around`` is put around each job by its name, and around the sweep."""
         self._work = work
+        self._jobs: Mapping[str, registry.Job] = registry.JOBS
+        self._sweep: Callable[[Work], None] = registry.sweep
+        if around is not None:
+            self._jobs = {name: around(name, job) for name, job in registry.JOBS.items()}
+            self._sweep = around("sweep", registry.sweep)
 
     def run_job(self, job: str, row_id: int) -> None:
-        run = registry.JOBS.get(job)
+        run = self._jobs.get(job)
         if run is None:
             log.warning("job_unknown", job=job, row_id=row_id)
             return
@@ -211,7 +220,7 @@ class JobRunner:
 
     def sweep(self) -> None:
         try:
-            registry.sweep(self._work)
+            self._sweep(self._work)
         except Exception:
             log.exception("sweep_failed")
 
@@ -297,9 +306,11 @@ class JobConsumer(Consumer):  # type: ignore[misc] # Huey has no types
         return _Threads(self._our_stop_flag)
 
 
-def build_consumer(work: Work, queue: Huey, stop_flag: threading.Event) -> JobConsumer:
+def build_consumer(
+    work: Work, queue: Huey, stop_flag: threading.Event, around: Around | None = None
+) -> JobConsumer:
     """The threads that answer the doorbell; not yet started."""
-    runner = JobRunner(work)
+    runner = JobRunner(work, around)
 
     def answer(job: str, row_id: int) -> None:
         runner.run_job(job, row_id)
@@ -308,7 +319,7 @@ def build_consumer(work: Work, queue: Huey, stop_flag: threading.Event) -> JobCo
     return JobConsumer(queue, work.config.worker_threads, stop_flag)
 
 
-def run_worker(work: Work) -> None:
+def run_worker(work: Work, around: Around | None = None) -> None:
     """Answer the doorbell and sweep, until SIGTERM or SIGINT; then finish what is running.
 
     Any number of workers may do this side by side.
@@ -319,7 +330,7 @@ def run_worker(work: Work) -> None:
     lanes = Lanes(IN_FLIGHT_PER_ENDPOINT)
     work = replace(work, ports=replace(work.ports, run_beside=lanes))
     sweeper = threading.Thread(
-        target=JobRunner(work).sweep_until,
+        target=JobRunner(work, around).sweep_until,
         args=(stop_flag, work.config.sweep_seconds),
         name="Sweeper",
         daemon=True,
@@ -328,7 +339,7 @@ def run_worker(work: Work) -> None:
     log.info("worker_started", threads=work.config.worker_threads)
     queue = _open_patiently(work.config.queue_url, stop_flag)
     if queue is not None:
-        build_consumer(work, queue, stop_flag).run()
+        build_consumer(work, queue, stop_flag, around).run()
     sweeper.join(SHUTDOWN_SECONDS)
     lanes.close(SHUTDOWN_SECONDS)
     log.info("worker_stopped")

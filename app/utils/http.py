@@ -31,6 +31,7 @@ PAGE_POLICY = (
     " frame-ancestors 'none'; manifest-src 'self'"
 )
 HSTS = "max-age=31536000; includeSubDomains"
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -64,6 +65,17 @@ def request_id() -> str:
 def is_sane_request_id(text: str) -> bool:
     """Whether a caller's id may stand in our logs and answers."""
     return _SANE_REQUEST_ID.fullmatch(text) is not None
+
+
+def route_asked_for() -> tuple[str, str]:
+    """The template of this request's route, and its method: whoever asks chooses the path, and may
+    not choose what we count and trace by.
+    """
+    rule, method = request.url_rule, request.method
+    return (
+        rule.rule if rule is not None else "elsewhere",
+        method if method in _METHODS else "other",
+    )
 
 
 def wants_problem() -> bool:

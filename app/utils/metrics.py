@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -18,14 +18,11 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine, event
 
 from app.utils.gate import Rank
+from app.utils.http import route_asked_for
 from app.utils.limiter import on_store_failure
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_ELSEWHERE = "elsewhere"
-"""The route of what no view answers: whoever asks chooses the path, and may not choose labels."""
-
-_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class Gathered(Protocol):
@@ -159,10 +156,8 @@ def init_metrics(app: Flask, meter: Meter) -> None:
             meter.replays.inc()
         began = g.get("began")
         if began is not None:
-            rule, method = request.url_rule, request.method
             meter.requests.labels(
-                rule.rule if rule is not None else _ELSEWHERE,
-                method if method in _METHODS else "other",
+                *route_asked_for(),
                 f"{response.status_code // 100}xx",
             ).observe(time.perf_counter() - began)
         return response

@@ -16,6 +16,7 @@ from app.integrations.mpesa.errors import (
     scrub_text,
 )
 from app.integrations.mpesa.examiner import Examiner, PairAnswer, PairTrial
+from app.integrations.mpesa.exchange import build_transport
 from app.integrations.mpesa.fields import UnreadableMessage
 from app.integrations.mpesa.memory_token_store import MemoryTokenStore
 from app.integrations.mpesa.merchant_client import MerchantClient
@@ -76,6 +77,7 @@ __all__ = [
     "StkCallback",
     "TransactionFacts",
     "UnreadableMessage",
+    "build_transport",
     "certificate_subject",
     "explain",
     "explain_merchant_result",

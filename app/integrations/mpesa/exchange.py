@@ -148,13 +148,17 @@ class Exchange:
         return bytes(body), None
 
 
+def build_transport(settings: MpesaSettings) -> httpx2.BaseTransport:
+    """What carries requests where nothing else is asked for."""
+    return DeadlineTransport(
+        total_timeout_seconds=settings.total_timeout_seconds,
+        max_connections=settings.max_connections,
+    )
+
+
 def _build_http(settings: MpesaSettings, transport: httpx2.BaseTransport | None) -> httpx2.Client:
     return httpx2.Client(
-        transport=transport
-        or DeadlineTransport(
-            total_timeout_seconds=settings.total_timeout_seconds,
-            max_connections=settings.max_connections,
-        ),
+        transport=transport or build_transport(settings),
         timeout=httpx2.Timeout(
             connect=settings.connect_timeout_seconds,
             read=settings.read_timeout_seconds,
