@@ -19,6 +19,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     insert,
+    inspect,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
@@ -211,6 +212,9 @@ class PreparedRows:
 def let_know(session: Session, row: Known) -> Known:
     """Let a session know a row that was written beside it, as if the session had read it."""
     make_transient_to_detached(row)
+    key = inspect(row).key
+    if (undone := session.identity_map.get(key)) is not None:  # rolled back, and its id used again
+        session.expunge(undone)
     session.add(row)
     return row
 
