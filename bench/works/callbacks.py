@@ -2,8 +2,8 @@
 
 Keeping: each is stored and answered; the ceiling stores the same row by the driver alone. Then the
 same while ten times as many readers ask as there is room for: readers are sent away, reports are
-not. Paying: reports come one after the other while buyers order without a pause, and the database
-is watched for each order to be paid. What is told is the time from sending the report.
+not. Paying: reports come one after the other while four buyers order without a pause, and the
+database is watched for each order to be paid. What is told is the time from sending the report.
 """
 
 import http.client
@@ -37,6 +37,7 @@ _EVERY_SECONDS = 0.05
 _LOOK_SECONDS = 0.002
 _MEDIAN_MS, _LATE_MS = 100.0, 1_000.0
 _READERS = 80
+_ORDERING = 4
 
 
 def measure(bench: Bench) -> Iterator[Line]:
@@ -103,7 +104,7 @@ def _paying(bench: Bench, shop: Shop, crowd: Crowd) -> Iterator[Line]:
         watch = _Watch()
         seconds = _PAID * _EVERY_SECONDS + 1
         buyers = threading.Thread(
-            target=lambda: bench.drive(Side.of(shop, *orders), seconds, bench.options.connections)
+            target=lambda: bench.drive(Side.of(shop, *orders), seconds, _ORDERING)
         )
         looking = threading.Thread(target=_look, args=(shop, prompts, watch))
         buyers.start()
