@@ -1,6 +1,7 @@
 # make help lists what there is. A bare machine needs Python 3.11 or newer and make, no more.
 .POSIX:
-.PHONY: help run test drill bench check format lock clean dev screenshots overload
+.PHONY: help run test drill drill-hosts bench check format lock clean dev screenshots overload
+.PHONY: reliability migrations-load
 
 PYTHON = python3
 UV_VERSION = 0.13.9
@@ -12,9 +13,11 @@ help:
 	@echo 'make run      install what is needed, then start the shop with a simulated M-Pesa'
 	@echo 'make test     install what is needed, then run every test (PYTEST_ARGS="-k orders" for some)'
 	@echo 'make drill    the real shop against a failing M-Pesa, and the books compared (DRILL_ARGS="--payments 500")'
+	@echo 'make drill-hosts   the same on several machines, which are cut off and killed (needs root; HOSTS_ARGS="--short")'
 	@echo 'make bench    the shop beside its ceilings, as a table (BENCH_ARGS="catalogue --database sqlite" for some)'
 	@echo 'make check    formatting, lint, types, import rules, then every test with coverage'
 	@echo 'make reliability   run the tests of every named fault and write docs/reliability.md'
+	@echo 'make migrations-load   tables of a million orders changed while people read (BENCH_ARGS="--orders 100000" for fewer)'
 	@echo 'make overload     twice and four times the load that the shop can carry, and what becomes of it'
 	@echo 'make screenshots   take the pictures of docs/screenshots anew (needs Chromium)'
 	@echo 'make format   format the code and mend what the linter can mend'
@@ -30,6 +33,9 @@ test: $(V)/.dev-installed $(V)/.browser-found
 drill: $(V)/.dev-installed
 	@exec $(BIN)/python -m drill $(DRILL_ARGS)
 
+drill-hosts: $(V)/.dev-installed
+	@exec $(BIN)/python -m drill.hosts $(HOSTS_ARGS)
+
 bench: $(V)/.dev-installed
 	@exec $(BIN)/python -m bench $(BENCH_ARGS)
 
@@ -43,6 +49,9 @@ check: $(V)/.dev-installed $(V)/.browser-found
 reliability: $(V)/.dev-installed
 	@exec $(BIN)/python -m tests.faults --write
 
+migrations-load: $(V)/.dev-installed
+	@exec $(BIN)/python -m bench.migrations $(BENCH_ARGS)
+
 overload: $(V)/.dev-installed
 	@exec $(BIN)/python -m bench.overload $(BENCH_ARGS)
 
@@ -55,8 +64,8 @@ format: $(V)/.dev-installed
 
 lock: $(V)/.made
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-header requirements-dev.in -o requirements-dev.txt
 
 clean:
 	rm -rf $(V) .cache .coverage .coverage.* htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -53,7 +53,10 @@ class Asking:
     def rows(self, statement: str, values: Mapping[str, Any]) -> Sequence[Row]:
         """Raises what SQLAlchemy makes of the driver's errors."""
         while True:
-            connection, is_new = self._connection()
+            try:
+                connection, is_new = self._connection()
+            except self._driver_error as error:  # which no pool translates
+                raise self._told(statement, values, error, is_lost=True) from error
             try:
                 if is_new:
                     self._prepare(connection)

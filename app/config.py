@@ -148,6 +148,8 @@ class Config:
     mpesa_c2b_secret: str = field(repr=False)
     mpesa_pull: bool
     mpesa_pull_number: str | None
+    mpesa_pull_every_seconds: float
+    mpesa_pull_settling_seconds: float
 
     refund_approval_above_shillings: int
 
@@ -435,6 +437,8 @@ def _read(read: _Reader) -> Config:
         mpesa_pull=read.flag("MPESA_PULL", default=simulated),
         mpesa_pull_number=read.text("MPESA_PULL_NUMBER", "254708374149" if simulated else "")
         or None,
+        mpesa_pull_every_seconds=read.number("MPESA_PULL_EVERY_SECONDS", 3600, minimum=1),
+        mpesa_pull_settling_seconds=read.number("MPESA_PULL_SETTLING_SECONDS", 300, minimum=0.1),
         refund_approval_above_shillings=read.whole("REFUND_APPROVAL_ABOVE_SHILLINGS", 10_000),
         webhooks_allow_private=read.flag("WEBHOOKS_ALLOW_PRIVATE", default=False),
     )

@@ -63,7 +63,12 @@ def make_revision(database: Database, message: str) -> None:
 
 def current_revision(database: Database) -> str | None:
     with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_of(connection)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """At which revision the database is, as this connection sees it."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def head_revision() -> str | None:
@@ -113,6 +118,25 @@ def is_in_models(name: str | None, kind: str, _parents: object) -> bool:
 
 
 @contextmanager
+def migrations_kept_out(database: Database) -> Iterator[None]:
+    """PostgreSQL: no migration begins meanwhile; those that want to wait their turn, and keep no
+    reader waiting by it. Raises TimeoutError while one is under way.
+    """
+    with database.engine.connect() as connection:
+        taken = connection.exec_driver_sql(
+            f"SELECT pg_try_advisory_lock_shared({_ADVISORY_LOCK})"
+        ).scalar_one()
+        connection.commit()
+        if not taken:
+            raise TimeoutError("A migration is under way; try it again when it is done.")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock_shared({_ADVISORY_LOCK})")
+            connection.commit()
+
+
+@contextmanager
 def _alembic(database: Database) -> Iterator[AlembicConfig]:
     with database.engine.connect() as connection:
         config = AlembicConfig()
@@ -120,6 +144,8 @@ def _alembic(database: Database) -> Iterator[AlembicConfig]:
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         if database.is_sqlite:
+            # It reads before it writes: beside a shop that runs, a reader cannot turn writer.
+            connection.execution_options(sqlite_begin="IMMEDIATE")
             with _foreign_keys_off(connection):
                 yield config
                 connection.commit()

@@ -31,6 +31,8 @@ Result = TypeVar("Result")
 _SIGNED_IN = "sokoni.signed_in"
 _CLOCK = "sokoni_security_clock"
 _SCHEME = "Bearer "
+_RETRY_SECONDS = 2
+"""As for whatever else the database is asked: it restarts in a second or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def sign_in_of(claims: Claims) -> SignedIn | None:
         # Not knowing whether a token was revoked is no reason to believe it.
         raise Unavailable(
             "Your sign-in cannot be checked right now. Try again in a moment.",
-            retry_after_seconds=5,
+            retry_after_seconds=_RETRY_SECONDS,
         ) from error
 
 

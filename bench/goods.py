@@ -23,6 +23,7 @@ SELLERS = 50
 TOPS, BELOW_EACH = 8, 5
 CATEGORIES = TOPS * BELOW_EACH
 """Where products lie; above each five of them stands one that holds nothing itself."""
+DEAREST_SHILLINGS = 10_000
 FIRST_DAY = datetime(2020, 1, 1, tzinfo=UTC)
 
 Row = tuple[object, ...]
@@ -84,7 +85,7 @@ def _product(draw: random.Random, rare: list[str], number: int) -> Row:
         draw.randint(1, CATEGORIES),
         name,
         " ".join(words),
-        draw.randint(100, 1_000_000),
+        draw.randint(100, 100 * DEAREST_SHILLINGS),
         f"SKU-{number}",
         f"/media/products/{number}/320.webp" if number % 3 else None,
         draw.randint(0, 20),

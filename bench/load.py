@@ -51,7 +51,8 @@ class Request:
 class Load:
     """How a server did. ``client_share``: of one processor, what the client itself took.
 
-    ``done`` and ``refused`` are counted by our own client alone, to the last answer.
+    ``done`` and ``refused`` are counted by our own client alone, to the last answer;
+    ``p95_ms`` is 0 where wrk has measured, which does not tell it.
     """
 
     rate: float
@@ -59,6 +60,7 @@ class Load:
     p99_ms: float
     failed: int
     client_share: float
+    p95_ms: float = 0.0
     done: int = 0
     refused: int = 0
 
@@ -168,6 +170,7 @@ def _by_ours(
     return {
         "rate": rate,
         "p50_ms": times[len(times) // 2] if times else 0.0,
+        "p95_ms": times[len(times) * 95 // 100] if times else 0.0,
         "p99_ms": times[len(times) * 99 // 100] if times else 0.0,
         **counts,
     }

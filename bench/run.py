@@ -7,19 +7,19 @@ from statistics import median
 
 from bench.load import Load, Request, drive
 from bench.options import FEW, Options
-from bench.shop import Shop, Shops
+from bench.shop import Server, Shop, Shops
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
     """What is sent to whom, over and over."""
 
-    shop: Shop
+    server: Server
     requests: Sequence[Request]
 
     @classmethod
-    def of(cls, shop: Shop, *requests: Request) -> "Side":
-        return cls(shop, requests)
+    def of(cls, server: Server, *requests: Request) -> "Side":
+        return cls(server, requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,15 @@ class Bench:
         """A shop that runs; see Shops.open."""
         return self._shops.open(kind, products, **settings)
 
+    def bare(self, shop: Shop, *paths: str) -> AbstractContextManager[Server]:
+        """The ceiling of these addresses of a shop; see Shops.bare."""
+        return self._shops.bare(shop, *paths)
+
+    def load(self, side: Side, seconds: float, connections: int) -> Load:
+        """Load a side that has no other to be held against. Raises for failed answers."""
+        self.drive(side, 1, connections)
+        return self.drive(side, seconds, connections)
+
     def duel(self, ours: Side, ceiling: Side, connections: int | None = None) -> Duel:
         """Load both sides in turns, each round in another order. Raises for failed answers."""
         sides = (ours, ceiling)
@@ -68,9 +77,9 @@ class Bench:
 
     def drive(self, side: Side, seconds: float, connections: int, *, last_status: int = 0) -> Load:
         """One side, once; see bench.load.drive. Raises for failed answers."""
-        load = drive(side.shop.port, side.requests, seconds, connections, last_status=last_status)
+        load = drive(side.server.port, side.requests, seconds, connections, last_status=last_status)
         if load.failed:
-            path, told = side.requests[0].path, side.shop.program.tail()
+            path, told = side.requests[0].path, side.server.program.tail()
             raise RuntimeError(f"{path} failed {load.failed} times:\n{told}")
         self.client_share = max(self.client_share, load.client_share)
         return load

@@ -1,9 +1,12 @@
 """The real shop as processes: its database filled, its web server started as in production."""
 
+import base64
 import http.client
+import json
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,9 +26,12 @@ from drill.postgres import Postgres
 from drill.processes import Program, children_of, free_port, wait_until
 
 _OK = 200
+_FIRST = "/healthz"
 _MEGABYTE = 1024 * 1024
 _WEB_WORKERS = {"postgresql": 2, "sqlite": 1}
 _START_SECONDS = 120.0
+_POLL_SECONDS = 0.01
+_OF_EACH_ANSWER = frozenset({"connection", "content-length", "date", "server", "x-request-id"})
 
 
 class Answer(NamedTuple):
@@ -35,14 +41,14 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
-    """One web server and what it stands on. ``database`` is for looking and writing beside it."""
+class Server:
+    """A web server that runs."""
 
-    kind: str
     port: int
-    database: Database
     program: Program
     environment: dict[str, str]
+    started_seconds: float
+    """From its beginning to its first answer."""
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -59,8 +65,19 @@ class Shop:
 
     def memory_mb(self) -> float:
         """Of the biggest worker: what is its own, and its share of what it shares."""
-        used = [psutil.Process(pid).memory_full_info().pss for pid in self.workers()]
-        return float(max(used)) / _MEGABYTE
+        return max(map(_memory_mb, self.workers()))
+
+    def whole_memory_mb(self) -> float:
+        """Of all its processes together."""
+        return sum(map(_memory_mb, [self.program.pid, *self.workers()]))
+
+
+@dataclass(frozen=True, slots=True)
+class Shop(Server):
+    """One web server and what it stands on. ``database`` is for looking and writing beside it."""
+
+    kind: str
+    database: Database
 
 
 class Shops:
@@ -107,11 +124,36 @@ class Shops:
                 "WEB_WORKERS": str(_WEB_WORKERS[kind]),
                 **settings,
             }
-            web = Program("web", python("-m", "bench.server"), self._logs, environment)
-            closing.callback(web.clear_away)
-            shop = Shop(kind, port, database, web, environment)
-            wait_until(lambda: _serves(shop), "the shop answers", _START_SECONDS)
-            yield shop
+            with self._serving("bench.wsgi:application", environment) as (web, seconds):
+                yield Shop(port, web, environment, seconds, kind, database)
+
+    @contextmanager
+    def bare(self, shop: Shop, *paths: str) -> Iterator[Server]:
+        """Flask alone on such a server as the shop's, sending what the shop answers there."""
+        file = self._logs / "answers.json"
+        answers = {path: shop.get(path) for path in (_FIRST, *paths)}
+        file.write_text(json.dumps({path: _kept(one) for path, one in answers.items()}), "ascii")
+        port = free_port()
+        environment = {**shop.environment, "PORT": str(port), "ANSWERS": str(file)}
+        with self._serving("bench.bare:application", environment) as (web, seconds):
+            yield Server(port, web, environment, seconds)
+
+    @contextmanager
+    def _serving(
+        self, application: str, environment: dict[str, str]
+    ) -> Iterator[tuple[Program, float]]:
+        """The server, and the seconds until its first answer."""
+        began = time.perf_counter()
+        command = python("-m", "bench.server", application)
+        web = Program("web", command, self._logs, environment)
+        try:
+            while not _answers(web, int(environment["PORT"])):
+                if time.perf_counter() - began > _START_SECONDS:
+                    raise TimeoutError(f"The web server does not answer:\n{web.tail()}")
+                time.sleep(_POLL_SECONDS)
+            yield web, time.perf_counter() - began
+        finally:
+            web.clear_away()
 
     def database_url(self, kind: str, products: int, purpose: str = "shop") -> str:
         """Of a database that holds so many products; it is filled where there is none yet."""
@@ -170,10 +212,27 @@ def _filled(url: str, products: int) -> None:
         database.dispose()
 
 
-def _serves(shop: Shop) -> bool:
-    if not shop.program.is_alive():
-        raise RuntimeError(f"The web server ended:\n{shop.program.tail()}")
+def _kept(answer: Answer) -> tuple[str, int, list[tuple[str, str]]]:
+    headers = [
+        (name, value)
+        for name, value in answer.headers.items()
+        if name.lower() not in _OF_EACH_ANSWER
+    ]
+    return base64.b64encode(answer.body).decode(), answer.status, headers
+
+
+def _memory_mb(pid: int) -> float:
+    return float(psutil.Process(pid).memory_full_info().pss) / _MEGABYTE
+
+
+def _answers(web: Program, port: int) -> bool:
+    if not web.is_alive():
+        raise RuntimeError(f"The web server ended:\n{web.tail()}")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_START_SECONDS)
     try:
-        return shop.get("/healthz").status == _OK
+        connection.request("GET", _FIRST)
+        return connection.getresponse().status == _OK
     except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()

@@ -34,6 +34,11 @@ def at_most(ratio: float, goal: float) -> tuple[float, str, bool]:
     return ratio, f"≤ {goal:.2f}", ratio <= goal
 
 
+def no_goal(ratio: float) -> tuple[float, str, bool]:
+    """The last three of a Line, for a ratio that is told to explain others."""
+    return ratio, "-", True
+
+
 def table(lines: Sequence[Line]) -> str:
     """Markdown that can be read as it stands."""
     rows = [("work", "ours", "ceiling", "ratio", "goal"), *(line.cells() for line in lines)]

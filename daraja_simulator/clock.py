@@ -15,12 +15,15 @@ class SimulatedClock:
 
     A factor of zero stops the clock: it then moves only by `advance` or `move_to`, and never
     backwards. `changed` is notified whenever the pace or the time changes, so whoever sleeps on
-    it can reckon anew.
+    it can reckon anew. With `real_dates` only durations are simulated: `now` is the wall's time.
     """
 
-    def __init__(self, factor: float = 1.0, start_at: datetime | None = None) -> None:
+    def __init__(
+        self, factor: float = 1.0, start_at: datetime | None = None, *, real_dates: bool = False
+    ) -> None:
         self.changed = threading.Condition()
         self._factor = _checked(factor)
+        self._has_real_dates = real_dates
         self._real_base = time.monotonic()
         self._simulated_base = start_at.timestamp() if start_at else time.time()
 
@@ -33,11 +36,19 @@ class SimulatedClock:
             return self._simulated_base + (time.monotonic() - self._real_base) * self._factor
 
     def now(self) -> datetime:
-        return self.at(self.seconds())
+        return datetime.now(EAT) if self._has_real_dates else self.at(self.seconds())
 
     def at(self, seconds: float) -> datetime:
-        """The moment that is so many simulated seconds after the epoch, in Nairobi."""
+        """The moment at which so many simulated seconds have passed, in Nairobi."""
+        if self._has_real_dates:
+            left = self.real_seconds(seconds - self.seconds())
+            return self.now() + timedelta(seconds=left)
         return datetime.fromtimestamp(seconds, EAT)
+
+    def seconds_since(self, moment: datetime) -> float:
+        """Simulated seconds since a moment that `now` has told."""
+        passed = (self.now() - moment).total_seconds()
+        return passed * self._factor if self._has_real_dates else passed
 
     def set_factor(self, factor: float) -> None:
         with self.changed:

@@ -65,6 +65,7 @@ class SimulatorConfig:
 
     clock_factor: float = 1.0
     start_at: datetime | None = None
+    real_dates: bool = False
     seed: int | None = None
     answer_seconds: float = 3.0
     prompt_seconds: float = 60.0

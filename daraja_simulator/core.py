@@ -24,7 +24,9 @@ class Core:
 
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
-        self.clock = SimulatedClock(config.clock_factor, config.start_at)
+        self.clock = SimulatedClock(
+            config.clock_factor, config.start_at, real_dates=config.real_dates
+        )
         self.started_at = self.clock.now()
         self.timetable = Timetable(self.clock)
         self.courier = Courier(self.clock, config.delivery_timeout_seconds)

@@ -132,8 +132,7 @@ def _spoil_query(gateway: Gateway, prompt: Prompt) -> None:
         case QueryFault.HTML:
             raise Refused(wire.BAD_GATEWAY)
         case QueryFault.NOT_YET:
-            passed = (gateway.clock.now() - prompt.created_at).total_seconds()
-            if passed < NOT_YET_SECONDS:
+            if gateway.clock.seconds_since(prompt.created_at) < NOT_YET_SECONDS:
                 raise Refused(wire.NO_TRANSACTION)
         case QueryFault.FLAKY:
             facts = (prompt.push.phone, prompt.how_manieth, next(prompt.query_numbers))
@@ -148,4 +147,4 @@ def _age(gateway: Gateway, prompt: Prompt) -> float:
     """Seconds since the prompt ended."""
     if prompt.ended_at is None:
         return 0.0
-    return (gateway.clock.now() - prompt.ended_at).total_seconds()
+    return gateway.clock.seconds_since(prompt.ended_at)

@@ -247,7 +247,7 @@ class Express:
         last = self._core.ledger.last_of(push.phone, push.amount)
         if last is None:
             return False
-        passed = (self._core.clock.now() - last.moved_at).total_seconds()
+        passed = self._core.clock.seconds_since(last.moved_at)
         return passed < self._core.config.duplicate_window_seconds
 
     def _letter_of(self, prompt: Prompt) -> Letter:

@@ -61,6 +61,11 @@ def _add_time_options(group: "argparse._ArgumentGroup") -> None:
         help="simulated seconds in a real one; 0 stops the clock (%(default)s)",
     )
     group.add_argument(
+        "--real-dates",
+        action="store_true",
+        help="tell the wall's date and time, however fast the clock runs: shops live by that",
+    )
+    group.add_argument(
         "--seed", type=int, help="makes faults and ids the same in each run; tokens never are"
     )
     group.add_argument(

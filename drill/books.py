@@ -6,142 +6,26 @@ amounts are cents, above zero in and below zero out.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
+from collections.abc import Iterable, Sequence
 
-
-class What(StrEnum):
-    PAYMENT = "payment"
-    REFUND = "refund"
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A payment or a refund of the shop."""
-
-    what: What
-    id: int
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Movement:
-    """Money that left one hand and reached another, whatever anybody was told.
-
-    ``names`` are the ids under which others may know it, its receipt among them. ``order`` is the
-    number of the order that it has to be booked for, or None where it names none of the shop's.
-    """
-
-    receipt: str
-    cents: int
-    order: str | None
-    phone: str
-    names: frozenset[str]
-    moved_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """One event of the ledger that changed what the shop holds at M-Pesa.
-
-    ``about`` is the payment or the refund that it stands for.
-    """
-
-    event_id: int
-    cents: int
-    order: str | None
-    names: frozenset[str]
-    receipt: str | None
-    booked_at: datetime
-    about: Subject | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Money that the shop asked for, or gave back, whatever became of it.
-
-    ``order`` and ``phone`` are of a prompt, which may have no other name.
-    """
-
-    about: Subject
-    status: str
-    names: frozenset[str]
-    order: str | None = None
-    phone: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Matter:
-    """A task that a person has, and what it is about."""
-
-    kind: str
-    about: Subject | None = None
-    receipt: str | None = None
-
-
-UNBOOKED = frozenset(
-    {
-        "unknown_payment",
-        "unknown_refund",
-        "wrong_amount",
-        "receipt_conflict",
-        "unmatched_money",
-        "statement_difference",
-    }
+from drill.values import (
+    BOOKED_STATES,
+    CONFLICT,
+    DIFFERENCE,
+    UNBOOKED,
+    UNBOOKED_RECEIPTS,
+    UNMATCHED,
+    UNMOVED,
+    Attempt,
+    Booking,
+    Comparison,
+    Fault,
+    Matter,
+    Movement,
+    Pairs,
+    Subject,
+    Unexplained,
 )
-"""Tasks that say: money may have moved that is not in the books."""
-
-UNBOOKED_RECEIPTS = UNBOOKED - {"unknown_payment", "unknown_refund"}
-"""The same of a receipt itself; tasks about refunds name the receipt that is given back."""
-
-UNMOVED = frozenset({"disputed_payment", "unknown_refund"})
-"""Tasks that say: the books may show money that never moved."""
-
-CONFLICT = frozenset({"receipt_conflict"})
-BOOKED_STATES = frozenset({"succeeded", "refunded"})
-"""What the shop itself takes for paid has to be in its books, whatever was told before."""
-
-
-class Fault(StrEnum):
-    """What is wrong with a shilling that nobody can explain."""
-
-    LOST = "lost"
-    DOUBLED = "doubled"
-    INVENTED = "invented"
-    WRONG_AMOUNT = "wrong amount"
-    WRONG_ORDER = "wrong order"
-    WRONG_RECEIPT = "wrong receipt"
-
-
-@dataclass(frozen=True, slots=True)
-class Unexplained:
-    """``cents`` is by how much the books are wrong for it."""
-
-    fault: Fault
-    subject: str
-    cents: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """``matched`` pairs each movement with its booking. The money ``held`` moved and is not booked,
-    the ``disputed`` is booked and never moved: of each a person was told.
-    """
-
-    matched: Sequence[tuple[Movement, Booking]]
-    held: Sequence[Movement]
-    disputed: Sequence[Booking]
-    unexplained: Sequence[Unexplained]
-    differences: Mapping[str, int]
-    """By order, in cents, what the books have too much; what is explained has no row."""
-
-    def count(self, fault: Fault) -> int:
-        return sum(one.fault is fault for one in self.unexplained)
 
 
 def compare(
@@ -155,6 +39,7 @@ def compare(
     pairs, unbooked, unmoved, doubled = _pair(movements, bookings)
     held = [one for one in unbooked if known.tells_of_unbooked(one)]
     disputed = [one for one in unmoved if known.tells_of_unmoved(one)]
+    misread = [pair for pair in pairs if _is_misread(*pair, known)]
     unexplained = [
         *(_lost(one) for one in unbooked if one not in held),
         *(_doubled(*pair) for pair in doubled),
@@ -162,33 +47,46 @@ def compare(
         *(fault for pair in pairs for fault in _compare_pair(*pair, known)),
     ]
     differences = _differences(movements, bookings, pairs, held, disputed)
-    return Comparison(pairs, held, disputed, unexplained, differences)
-
-
-Pairs = list[tuple[Movement, Booking]]
+    _forgive(differences, misread)
+    return Comparison(pairs, held, disputed, unexplained, differences, misread)
 
 
 def _pair(
     movements: Sequence[Movement], bookings: Sequence[Booking]
 ) -> tuple[Pairs, list[Movement], list[Booking], Pairs]:
-    """Pairs; movements without a booking; bookings without a movement; bookings too many."""
-    by_name: dict[str, dict[int, Booking]] = defaultdict(dict)
+    """Pairs; movements without a booking; bookings without a movement; bookings too many.
+
+    Its receipt is what money is called; by its other names it is looked for only where no booking
+    has that. Which of two payments of one order a prompt brought may be told by nobody.
+    """
+    by_name: dict[str, list[int]] = defaultdict(list)
     for booking in bookings:
         for name in booking.names:
-            by_name[name][booking.event_id] = booking
-    pairs, unbooked, doubled = [], [], []
+            by_name[name].append(booking.event_id)
     free = {one.event_id: one for one in bookings}
+    found: dict[str, list[Booking]] = {one.receipt: [] for one in movements}
+    for names_of in (_receipt_of, _names_of):
+        for movement in movements:
+            numbers = sorted({number for name in names_of(movement) for number in by_name[name]})
+            found[movement.receipt] += [free.pop(one) for one in numbers if one in free]
+    pairs: Pairs = []
+    unbooked: list[Movement] = []
+    doubled: Pairs = []
     for movement in movements:
-        found: dict[int, Booking] = {}
-        for name in movement.names:
-            found |= by_name.get(name, {})
-        fresh = [free.pop(number) for number in sorted(found) if number in free]
-        if fresh:
-            pairs.append((movement, fresh[0]))
-            doubled += [(movement, one) for one in fresh[1:]]
-        else:
+        own = found[movement.receipt]
+        if not own:
             unbooked.append(movement)
+        pairs += [(movement, one) for one in own[:1]]
+        doubled += [(movement, one) for one in own[1:]]
     return pairs, unbooked, list(free.values()), doubled
+
+
+def _receipt_of(movement: Movement) -> frozenset[str]:
+    return frozenset({movement.receipt})
+
+
+def _names_of(movement: Movement) -> frozenset[str]:
+    return movement.names
 
 
 class _Known:
@@ -200,10 +98,13 @@ class _Known:
             for name in (*attempt.names, _place(attempt.order, attempt.phone)):
                 self._attempts[name].append(attempt)
         self._kinds: dict[Subject | str, set[str]] = defaultdict(set)
+        self._open: dict[Subject | str, set[str]] = defaultdict(set)
         for matter in matters:
             for about in (matter.about, matter.receipt):
                 if about is not None:
                     self._kinds[about].add(matter.kind)
+                    if matter.is_open:
+                        self._open[about].add(matter.kind)
 
     def tells_of_unbooked(self, movement: Movement) -> bool:
         if self._told(UNBOOKED_RECEIPTS, movement.receipt):
@@ -223,6 +124,13 @@ class _Known:
     def tells_of_conflict(self, booking: Booking) -> bool:
         return self._told(CONFLICT, booking.about)
 
+    def tells_of_no_order(self, movement: Movement) -> bool:
+        """Whether a person still has to find out whose it is."""
+        return bool(self._open.get(movement.receipt, set()) & UNMATCHED)
+
+    def tells_of_difference(self, movement: Movement) -> bool:
+        return self._told(DIFFERENCE, movement.receipt)
+
     def _told(self, kinds: frozenset[str], about: Subject | str | None) -> bool:
         return about is not None and bool(self._kinds.get(about, set()) & kinds)
 
@@ -234,13 +142,17 @@ def _place(order: str | None, phone: str | None) -> str:
 def _compare_pair(movement: Movement, booking: Booking, known: _Known) -> list[Unexplained]:
     faults = []
     size = abs(movement.cents)
-    if booking.cents != movement.cents:
+    if booking.cents != movement.cents and not _is_misread(movement, booking, known):
         detail = f"{_kes(movement.cents)} moved and {_kes(booking.cents)} are booked"
         wrong_by = abs(booking.cents - movement.cents)
         faults.append(Unexplained(Fault.WRONG_AMOUNT, movement.receipt, wrong_by, detail))
     if _is_elsewhere(movement, booking, known):
-        detail = f"meant for order {movement.order}, booked for {booking.order}"
+        meant = movement.order or movement.meant
+        detail = f"meant for order {meant}, booked for {booking.order}"
         faults.append(Unexplained(Fault.WRONG_ORDER, movement.receipt, size, detail))
+    elif movement.cents > 0 and booking.order is None and not known.tells_of_no_order(movement):
+        detail = f"{_kes(movement.cents)} are booked for no order, and no open task says so"
+        faults.append(Unexplained(Fault.UNTOLD, movement.receipt, size, detail))
     is_other = booking.receipt is not None and booking.receipt not in movement.names
     if is_other and not known.tells_of_conflict(booking):
         detail = f"is booked under the receipt {booking.receipt}"
@@ -249,10 +161,21 @@ def _compare_pair(movement: Movement, booking: Booking, known: _Known) -> list[U
 
 
 def _is_elsewhere(movement: Movement, booking: Booking, known: _Known) -> bool:
-    """Money that a person was given to place may be booked for no order at all."""
-    if movement.order is None or booking.order == movement.order:
+    """What the answer to a prompt is may be left to a person, and be booked for no order meanwhile.
+    Who typed the right number has told whose the money is.
+    """
+    if movement.order is None:
+        return movement.meant is not None and booking.order not in {None, movement.meant}
+    if booking.order == movement.order:
         return False
-    return booking.order is not None or not known.tells_of_unbooked(movement)
+    if booking.order is not None or movement.is_from_menu:
+        return True
+    return not known.tells_of_unbooked(movement)
+
+
+def _is_misread(movement: Movement, booking: Booking, known: _Known) -> bool:
+    """Booked as a message told it, of which M-Pesa's own books said otherwise."""
+    return booking.cents != movement.cents and known.tells_of_difference(movement)
 
 
 def _lost(movement: Movement) -> Unexplained:
@@ -297,6 +220,16 @@ def _differences(
     for booking in disputed:
         sums[booking.order or ""] -= booking.cents
     return {order: cents for order, cents in sums.items() if cents}
+
+
+def _forgive(differences: dict[str, int], misread: Pairs) -> None:
+    """Take away what people were told: that amounts differ."""
+    for movement, booking in misread:
+        order = booking.order or ""
+        left = differences.get(order, 0) - (booking.cents - movement.cents)
+        differences[order] = left
+        if not left:
+            del differences[order]
 
 
 def _kes(cents: int) -> str:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from drill.crowd import Crowd
 from drill.market import Market, Person
 from drill.options import Options
 from drill.safaricom import Fates, Safaricom
+from drill.values import Typed
 
 T = TypeVar("T")
 Steps = Generator[float, None, T]
@@ -25,18 +27,20 @@ _HURRIED_PATIENCE_SECONDS = 10.0
 _LOOKS = (0.4, 0.8, 1.5, 2.5, 4.0)
 """Pauses between two looks at a transaction; after the last the buyer looks no more."""
 
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 4.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 2.0
 """Between two tries where the shop names no pause itself."""
 
 _MOST_TRIES = 8
 _LONGEST_HANG_UP_SECONDS = 0.05
 _FATED_PHONES = 10_000
 _PHONES_OF_A_BUYER, _PHONES_OF_A_TWIN = 256, 8
-_FIRST_GOOD_DIGITS = 3000
-"""From here on the simulator's table has no rows for long: who has such a phone pays."""
+_FIRST_GOOD_DIGITS, _GOOD_DIGITS = 3000, 4000
+"""So many last digits, from the first on, have no row in the simulator's table: who has such a
+phone pays. M-Pesa mostly shows the last three, so those of one order must differ.
+"""
 
 _SAY_IT_AGAIN = frozenset(
-    {"unavailable", "database_unavailable", "idempotency_in_progress", "internal"}
+    {"unavailable", "database_unavailable", "idempotency_in_progress", "internal", "overloaded"}
 )
 _LIVE = frozenset({"created", "pending", "unknown"})
 
@@ -47,6 +51,8 @@ class Notes:
 
     orders: dict[int, str] = field(default_factory=dict)
     transactions: dict[int, int] = field(default_factory=dict)
+    claims: dict[int, tuple[int, str]] = field(default_factory=dict)
+    typed: dict[str, Typed] = field(default_factory=dict)
     prompts_asked: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -101,12 +107,18 @@ class Buyer:
     def good_phone(self) -> str:
         """One of nobody else's, whose owner pays."""
         number = next(self._phones)
-        return f"2547{number % 10_000:04d}{_FIRST_GOOD_DIGITS + number // 10_000:04d}"
+        digits = _FIRST_GOOD_DIGITS + number % _GOOD_DIGITS
+        return f"2547{number // _GOOD_DIGITS:04d}{digits}"
 
     def fated_phone(self, digits: str) -> str:
         """One whose last digits decide what happens to its prompts."""
         network = "17"[self.number // _FATED_PHONES % 2]
         return f"254{network}{self.number % _FATED_PHONES:04d}{digits}"
+
+    @staticmethod
+    def seconds_until(moment: str) -> float:
+        """From now to a moment that the shop named."""
+        return max(0.0, (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds())
 
     # --- asking the shop ---
 
@@ -151,11 +163,18 @@ class Buyer:
             world.notes.refused(answer.code)
         return answer
 
-    def order(self, lines: Mapping[int, int]) -> Steps[dict[str, Any] | None]:
-        """Units by product. The order, or None where there is none to be had."""
+    def order(
+        self, lines: Mapping[int, int], phone: str | None = None
+    ) -> Steps[dict[str, Any] | None]:
+        """Units by product, and the phone to be known by. The order, or None where none is to be
+        had.
+        """
         name = f"drill {self.number}.{self._twin}.{next(self._keys)}"
         products = [{"product_id": one, "quantity": units} for one, units in lines.items()]
-        answer = yield from self.ask("/api/orders", {"products": products, "note": name})
+        ask: dict[str, Any] = {"products": products, "note": name}
+        if phone is not None:
+            ask["phone_number"] = phone
+        answer = yield from self.ask("/api/orders", ask)
         if answer is None or answer.status != 201:  # noqa: PLR2004 - Created
             return None
         with self.world.notes.lock:

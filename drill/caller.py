@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-_HTTP_SECONDS = 20.0
+HTTP_SECONDS = 20.0
 
 
 class NoAnswer(Exception):
@@ -31,8 +31,11 @@ class Answer:
 class Caller:
     """Shared by all customers; each thread that calls has a connection of its own."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", *, patience_seconds: float = HTTP_SECONDS
+    ) -> None:
+        self._host, self._port = host, port
+        self._patience_seconds = patience_seconds
         self._local = threading.local()
         self._opened: set[http.client.HTTPConnection] = set()
 
@@ -87,7 +90,9 @@ class Caller:
     ) -> Answer:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_HTTP_SECONDS)
+            connection = http.client.HTTPConnection(
+                self._host, self._port, timeout=self._patience_seconds
+            )
             self._local.connection = connection
             self._opened.add(connection)
         connection.request(method, path, payload, dict(headers))

@@ -27,6 +27,10 @@ _CHANCES = {
     "answer_lost": "a push is accepted and its answer lost",
     "refused": "a push is refused",
     "query_error": "the queries of a prompt fail now and then",
+    "confirmation_lost": "the notice of money that came never comes itself",
+    "confirmation_twice": "one that comes, comes twice",
+    "confirmation_late": "it comes three simulated minutes late",
+    "validation_lost": "the shop is not asked before somebody pays from the menu",
     "token_unavailable": "there is no access token to be had",
     "result_lost": "the result of a refund, or of a question, never comes",
     "result_twice": "one that comes, comes twice",
@@ -121,14 +125,14 @@ def main(
     shop's books, shilling by shilling. Exit code 1 where a shilling cannot be explained.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+        signal.signal(number, end)
     faults = Faults(**{one.name: chosen.pop(one.name) for one in fields(Faults)})
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     names = _DATABASES if database == "both" else (database,)
     reports = []
     for name in names:
         options = Options(database=name, seed=seed, faults=faults, **chosen)
-        reports.append(_hold(options, keep=keep))
+        reports.append(hold(options, keep=keep))
         click.echo(reports[-1].to_text() + "\n")
     if json_file is not None:
         json_file.write_text(json.dumps([one.to_json() for one in reports], indent=2) + "\n")
@@ -136,18 +140,18 @@ def main(
         sys.exit(1)
 
 
-def _end(_number: int, _frame: object) -> None:
+def end(_number: int, _frame: object) -> None:
     """As Ctrl-C does: every process that was started is ended first."""
     raise KeyboardInterrupt
 
 
-def _hold(options: Options, *, keep: bool) -> Report:
+def hold(options: Options, kind: type[Rehearsal] = Rehearsal, *, keep: bool = False) -> Report:
     """One drill in a folder of its own, which is kept where something was found."""
     folder = Path(tempfile.mkdtemp(prefix="sokoni-drill-"))
     progress = Progress(options.database)
     is_kept = True
     try:
-        with Rehearsal(options, folder, progress) as rehearsal:
+        with kind(options, folder, progress) as rehearsal:
             report = rehearsal.run()
         is_kept = keep or not report.holds
         return report

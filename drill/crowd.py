@@ -17,6 +17,9 @@ class Crowd:
 
     def __init__(self, *, threads: int, most_at_once: int) -> None:
         self.begun = 0
+        self.told = 0
+        """How many are at their end; those that a story began beside itself do not count."""
+
         self.all_begun_at: float | None = None
         self.broken: list[str] = []
         self._threads = threads
@@ -24,6 +27,7 @@ class Crowd:
         self._under_way = 0
         self._waiting: list[tuple[float, int, Steps]] = []
         self._order = itertools.count()
+        self._counted: set[Steps] = set()
         self._changed = threading.Condition()
         self._to_begin: Iterator[Callable[[], Steps]] = iter(())
         self._all_begun = False
@@ -64,10 +68,10 @@ class Crowd:
             try:
                 pause = next(steps)
             except StopIteration:
-                self._finish()
+                self._finish(steps)
             except Exception:  # noqa: BLE001 - a story that breaks is a finding, and no other's end
                 self.broken.append(traceback.format_exc())
-                self._finish()
+                self._finish(steps)
             else:
                 with self._changed:
                     self._wait(pause, steps)
@@ -97,11 +101,16 @@ class Crowd:
             return None
         self.begun += 1
         self._under_way += 1
-        return begin()
+        steps = begin()
+        self._counted.add(steps)
+        return steps
 
-    def _finish(self) -> None:
+    def _finish(self, steps: Steps) -> None:
         with self._changed:
             self._under_way -= 1
+            if steps in self._counted:
+                self._counted.remove(steps)
+                self.told += 1
             self._changed.notify_all()
 
     def _wait(self, pause: float, steps: Steps) -> None:

@@ -1,6 +1,7 @@
 """What happens to the shop and around it while people buy, as a table, and when.
 
-A moment is a number of stories begun, not a time: a seed gives the same on a slow machine.
+A moment is a number of stories told, not a time: a seed gives the same on a slow machine, and
+the next does not come while all are still held up by the one before.
 """
 
 import os
@@ -19,7 +20,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from drill.options import Options
-from drill.processes import wait_until
+from drill.processes import age_of, wait_until
 from drill.stage import Stage
 from drill.supervisor import Post
 
@@ -27,6 +28,13 @@ _POLL_SECONDS = 0.05
 _PAYMENTS_IN_A_ROUND = 500
 _FIRST, _LAST = 0.05, 0.9
 """Shares of the stories before and after which nothing happens."""
+
+
+_YOUNG_SECONDS = 6.0
+"""Granian takes a process that dies sooner for one that cannot live, and gives up: whoever runs the
+shop starts it anew (``Restart=always`` in deploy/systemd), which the supervisor plays another time.
+"""
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +51,14 @@ def _kill_web_worker(stage: Stage, dice: Random) -> None:
     """One of the processes that serve; the web server starts another."""
 
     def is_killed() -> bool:
-        with suppress(ProcessLookupError):
-            if children := stage.web_children():
+        with suppress(ProcessLookupError, FileNotFoundError):
+            children = stage.web_children()
+            if children and all(age_of(child) > _YOUNG_SECONDS for child in children):
                 os.kill(dice.choice(children), signal.SIGKILL)
                 return True
         return False
 
-    wait_until(is_killed, "a web process is there to be killed")
+    wait_until(is_killed, "a web process is there to be killed", _PATIENCE_SECONDS)
 
 
 def _kill_web(stage: Stage, _dice: Random) -> None:
@@ -90,7 +99,7 @@ def _kill_backend(stage: Stage, dice: Random) -> None:
                 return True
         return False
 
-    wait_until(is_killed, "a connection of the shop is there to be killed")
+    wait_until(is_killed, "a connection of the shop is there to be killed", _PATIENCE_SECONDS)
 
 
 def _restart_fast(stage: Stage, _dice: Random) -> None:
@@ -172,7 +181,7 @@ DISTURBANCES = (
 
 @dataclass(frozen=True, slots=True)
 class Appointment:
-    """A disturbance that happens when so many stories have begun."""
+    """A disturbance that happens when so many stories are told."""
 
     after: int
     number: int
@@ -202,19 +211,22 @@ class Fate(threading.Thread):
     """Keeps the appointments, one after the other."""
 
     def __init__(
-        self, stage: Stage, appointments: list[Appointment], begun: Callable[[], int]
+        self, stage: Stage, appointments: list[Appointment], told: Callable[[], int]
     ) -> None:
         super().__init__(name="fate", daemon=True)
         self.done: Counter[str] = Counter()
         self.failed: list[str] = []
+        self.now = ""
+        """What happens at this moment."""
+
         self._stage = stage
         self._appointments = appointments
-        self._begun = begun
+        self._told = told
         self._stopping = threading.Event()
 
     def run(self) -> None:
         for one in self._appointments:
-            while self._begun() < one.after:
+            while self._told() < one.after:
                 if self._stopping.wait(_POLL_SECONDS):
                     return
             self._keep(one)
@@ -226,9 +238,12 @@ class Fate(threading.Thread):
 
     def _keep(self, one: Appointment) -> None:
         dice = Random(f"{self._stage.options.seed}/{one.disturbance.name}/{one.number}")
+        self.now = one.disturbance.name
         try:
             one.disturbance.happen(self._stage, dice)
         except Exception:  # noqa: BLE001 - what could not be done to the shop is reported
             self.failed.append(f"{one.disturbance.name}: {traceback.format_exc()}")
         else:
             self.done[one.disturbance.name] += 1
+        finally:
+            self.now = ""

@@ -1,55 +1,42 @@
 """What both sides wrote down, read into the plain values that `books` compares."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.models import (
-    LIVE_REFUNDS,
-    LIVE_STATES,
     Account,
-    InboxMessage,
     LedgerEntry,
     LedgerEvent,
     LedgerEventKind,
+    MpesaReceipt,
     MpesaRequest,
     Order,
-    OrderLine,
-    OrderStatus,
     Payment,
     PaymentKind,
-    Product,
     Refund,
     RefundKind,
-    RefundState,
     RequestKind,
     Task,
+    TaskStatus,
 )
-from drill.books import Attempt, Booking, Matter, Movement, Subject, What
+from drill.values import Attempt, Booking, Matter, Movement, Subject, Typed, What
 
 _NAMES = ("receipt", "checkout_request_id", "conversation_id", "originator_conversation_id")
 _MOVES_MONEY = (RequestKind.REVERSAL, RequestKind.PAYOUT)
-_SOLD = (OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED, OrderStatus.REFUNDED)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row that is not as it should be."""
-
-    subject: str
-    detail: str
 
 
 @dataclass(frozen=True)
 class Told:
     """What the drill knows without the shop's database: from the simulator and from the buyers.
 
-    ``moved`` are the simulator's movements, ``prompts`` how often each phone was rung.
+    ``moved`` are the simulator's movements, ``prompts`` how often each phone was rung, ``typed``
+    what each receipt of a payment from the menu was for. ``claims`` are the order and the receipt
+    of each claim that the shop acknowledged.
     """
 
     moved: Sequence[Mapping[str, Any]] = ()
@@ -57,26 +44,42 @@ class Told:
     prompts_asked: Mapping[str, int] = field(default_factory=dict)
     orders: Mapping[int, str] = field(default_factory=dict)
     transactions: Mapping[int, int] = field(default_factory=dict)
+    claims: Mapping[int, tuple[int, str]] = field(default_factory=dict)
+    typed: Mapping[str, Typed] = field(default_factory=dict)
     units: Mapping[int, int] = field(default_factory=dict)
 
 
-def read_movements(moved: Sequence[Mapping[str, Any]], orders: Collection[str]) -> list[Movement]:
+def read_movements(
+    moved: Sequence[Mapping[str, Any]],
+    orders: Collection[str],
+    typed: Mapping[str, Typed] | None = None,
+) -> list[Movement]:
     """The simulator's; M-Pesa's own charges are none of the shop's business.
 
-    A prompt names its order; what a payer typed is an order's number only if the shop has one.
+    A prompt names its order. Of what a payer typed the payer knows best what it was for; else it is
+    an order's number if the shop has one.
     """
-    return [
-        Movement(
-            receipt=one["receipt"],
-            cents=round(one["amount"] * 100),
-            order=_order_of(one, orders),
-            phone=one["phone"],
-            names=_names_of_movement(one),
-            moved_at=datetime.fromisoformat(one["moved_at"]),
-        )
-        for one in moved
-        if one["kind"] != "charge"
-    ]
+    known = typed or {}
+    return [_movement(one, orders, known) for one in moved if one["kind"] != "charge"]
+
+
+def _movement(
+    moved: Mapping[str, Any], orders: Collection[str], typed: Mapping[str, Typed]
+) -> Movement:
+    wish = typed.get(moved["receipt"])
+    order = _order_of(moved, orders)
+    if wish is not None:
+        order = wish.order if wish.is_right else None
+    return Movement(
+        receipt=moved["receipt"],
+        cents=round(moved["amount"] * 100),
+        order=order,
+        phone=moved["phone"],
+        names=_names_of_movement(moved),
+        moved_at=datetime.fromisoformat(moved["moved_at"]),
+        meant=wish.order if wish else None,
+        is_from_menu=moved["kind"] == "c2b",
+    )
 
 
 def _names_of_movement(moved: Mapping[str, Any]) -> frozenset[str]:
@@ -197,143 +200,31 @@ def read_attempts(session: Session) -> list[Attempt]:
 
 def read_matters(session: Session) -> list[Matter]:
     rows = session.execute(
-        select(Task.kind, Task.payment_id, Task.refund_id, Task.receipt).order_by(Task.id)
+        select(Task.kind, Task.payment_id, Task.refund_id, Task.receipt, Task.status).order_by(
+            Task.id
+        )
     )
-    return [Matter(row.kind, _subject(row.payment_id, row.refund_id), row.receipt) for row in rows]
+    return [
+        Matter(
+            row.kind,
+            _subject(row.payment_id, row.refund_id),
+            row.receipt,
+            row.status != TaskStatus.DONE,
+        )
+        for row in rows
+    ]
+
+
+def count_roads(session: Session) -> dict[str, int]:
+    """By which road the shop heard first of each receipt that it knows."""
+    rows = session.execute(select(MpesaReceipt.source, func.count()).group_by(MpesaReceipt.source))
+    return {str(source): times for source, times in rows}
 
 
 def _subject(payment_id: int | None, refund_id: int | None) -> Subject | None:
     if refund_id is not None:
         return Subject(What.REFUND, refund_id)
     return None if payment_id is None else Subject(What.PAYMENT, payment_id)
-
-
-def find_open_attempts(session: Session) -> list[Row]:
-    """Payments and refunds that are not final, and of which no person was told."""
-    told_of_payments = select(Task.payment_id).where(Task.payment_id.is_not(None))
-    payments = session.execute(
-        select(Payment.id, Payment.status, Payment.next_check_at)
-        .where(Payment.status.in_(LIVE_STATES), Payment.id.not_in(told_of_payments))
-        .order_by(Payment.id)
-    )
-    told_of_refunds = select(Task.refund_id).where(Task.refund_id.is_not(None))
-    refunds = session.execute(
-        select(Refund.id, Refund.state.label("status"), Refund.next_check_at)
-        .where(Refund.state.in_(LIVE_REFUNDS), Refund.id.not_in(told_of_refunds))
-        .order_by(Refund.id)
-    )
-    return [
-        Row(f"{what} {row.id}", f"is {row.status}, next looked at {row.next_check_at}")
-        for what, rows in ((What.PAYMENT, payments), (What.REFUND, refunds))
-        for row in rows
-    ]
-
-
-def find_unread_messages(session: Session) -> list[Row]:
-    rows = session.execute(
-        select(InboxMessage.id, InboxMessage.error)
-        .where(InboxMessage.processed_at.is_(None))
-        .order_by(InboxMessage.id)
-    )
-    return [Row(f"inbox message {row.id}", row.error or "waits to be read") for row in rows]
-
-
-def find_overdue_orders(session: Session, now: datetime) -> list[Row]:
-    """Orders whose time is up, that nobody pays, and that still hold their stock."""
-    live = select(Payment.order_id).where(Payment.status.in_(LIVE_STATES))
-    rows = session.execute(
-        select(Order.id, Order.expires_at)
-        .where(Order.status == OrderStatus.PENDING, Order.expires_at <= now, Order.id.not_in(live))
-        .order_by(Order.id)
-    )
-    return [Row(f"order {row.id}", f"was to expire at {row.expires_at}") for row in rows]
-
-
-def find_wrong_stock(
-    session: Session, units: Mapping[int, int]
-) -> tuple[list[Row], int, list[Row]]:
-    """Oversold products, by how many units in all, and products that lost or won units.
-
-    What was there in the beginning is what the drill itself put on the shelf. Goods of an order
-    whose money went back are gone, unless its refund put them back.
-    """
-    restocked = select(Refund.order_id).where(
-        Refund.restock, Refund.state == RefundState.SUCCEEDED, Refund.order_id.is_not(None)
-    )
-    promised = or_(Order.status.in_(_SOLD), Order.status == OrderStatus.PENDING)
-    counted = session.execute(
-        select(OrderLine.product_id, Order.status, func.sum(OrderLine.quantity).label("units"))
-        .join(Order, and_(Order.id == OrderLine.order_id, promised))
-        .where(or_(Order.status != OrderStatus.REFUNDED, Order.id.not_in(restocked)))
-        .group_by(OrderLine.product_id, Order.status)
-    ).all()
-    sold, held = Counter[int](), Counter[int]()
-    for row in counted:
-        (held if row.status == OrderStatus.PENDING else sold)[row.product_id] += row.units
-    oversold, units_oversold, strange = [], 0, []
-    for product in session.scalars(select(Product).order_by(Product.id)):
-        began = units.get(product.id)
-        if began is None:
-            continue
-        over = sold[product.id] + held[product.id] - began
-        if over > 0:
-            units_oversold += over
-            oversold.append(
-                Row(f"product {product.id}", f"had {began}, promised {began + over} units")
-            )
-        left = began - sold[product.id]
-        if (product.on_hand, product.reserved) != (left, held[product.id]):
-            strange.append(
-                Row(
-                    f"product {product.id}",
-                    f"has {product.on_hand} of which {product.reserved} are held, but its orders"
-                    f" leave {left} of which {held[product.id]} are held",
-                )
-            )
-    return oversold, units_oversold, strange
-
-
-def find_forgotten(session: Session, told: Told) -> list[Row]:
-    """What the shop acknowledged to a buyer and does not have."""
-    orders = {row.id: row.note for row in session.execute(select(Order.id, Order.note))}
-    payments = {
-        row.id: row.order_id for row in session.execute(select(Payment.id, Payment.order_id))
-    }
-    return [
-        *(
-            Row(f"order {order_id}", f"was acknowledged as {note!r}")
-            for order_id, note in told.orders.items()
-            if orders.get(order_id) != note
-        ),
-        *(
-            Row(f"payment {payment_id}", f"was acknowledged for order {order_id}")
-            for payment_id, order_id in told.transactions.items()
-            if payments.get(payment_id) != order_id
-        ),
-    ]
-
-
-def find_doubled_orders(session: Session) -> list[Row]:
-    """Each request to order carries a note of its own; repeated, it must make no second order."""
-    rows = session.execute(
-        select(Order.note, func.count().label("times"))
-        .where(Order.note.is_not(None))
-        .group_by(Order.note)
-        .having(func.count() > 1)
-    )
-    return [Row(row.note, f"was ordered {row.times} times") for row in rows]
-
-
-def find_pestered_phones(told: Told) -> list[Row]:
-    """Phones that were rung more often than anybody asked for."""
-    return [
-        Row(
-            f"phone {phone}",
-            f"was rung {times} times for {told.prompts_asked.get(phone, 0)} wishes",
-        )
-        for phone, times in sorted(told.prompts.items())
-        if times > told.prompts_asked.get(phone, 0)
-    ]
 
 
 def sum_owed(session: Session) -> tuple[int, int]:
@@ -345,4 +236,4 @@ def sum_owed(session: Session) -> tuple[int, int]:
         .group_by(LedgerEntry.order_id)
         .having(due < 0)
     ).all()
-    return len(rows), -sum(row.cents for row in rows)
+    return len(rows), -int(sum(row.cents for row in rows))

@@ -1,6 +1,6 @@
 """The checks: each finds rows that must not be there, and counts them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,17 +9,10 @@ from sqlalchemy.orm import Session
 
 from app.models import Order, Payment
 from app.services.audit import AuditLimits, audit
-from drill.books import Comparison, Fault, Movement, compare
+from drill.books import compare
 from drill.evidence import (
-    Row,
     Told,
-    find_doubled_orders,
-    find_forgotten,
-    find_open_attempts,
-    find_overdue_orders,
-    find_pestered_phones,
-    find_unread_messages,
-    find_wrong_stock,
+    count_roads,
     read_attempts,
     read_bookings,
     read_matters,
@@ -28,6 +21,19 @@ from drill.evidence import (
     sum_owed,
 )
 from drill.report import Check, Money
+from drill.values import Comparison, Fault, Movement
+from drill.wrongs import (
+    Row,
+    find_doubled_orders,
+    find_forgotten,
+    find_open_attempts,
+    find_overdue_orders,
+    find_pestered_phones,
+    find_stolen_receipts,
+    find_undecided_claims,
+    find_unread_messages,
+    find_wrong_stock,
+)
 
 _AUDIT_LIMITS = AuditLimits(open_payment_seconds=1, inbox_seconds=1)
 _OVERDUE_BY = timedelta(seconds=5)
@@ -35,7 +41,7 @@ _OVERDUE_BY = timedelta(seconds=5)
 
 @dataclass(frozen=True)
 class Findings:
-    """Of one look at the database."""
+    """Of one look at the database. ``roads`` are those by which receipts were first heard of."""
 
     movements: Sequence[Movement]
     comparison: Comparison
@@ -43,11 +49,12 @@ class Findings:
     orders: int
     attempts: int
     owed: Money
+    roads: Mapping[str, int]
 
 
 def examine(session: Session, told: Told, now: datetime) -> Findings:
     """Hold what is in the database against what the drill knows by itself. Changes nothing."""
-    movements = read_movements(told.moved, read_order_numbers(session))
+    movements = read_movements(told.moved, read_order_numbers(session), told.typed)
     comparison = compare(
         movements,
         read_bookings(session),
@@ -58,6 +65,8 @@ def examine(session: Session, told: Told, now: datetime) -> Findings:
         *check_books(comparison),
         *_check_stock(session, told),
         _counted("open attempts", find_open_attempts(session)),
+        _counted("claims undecided", find_undecided_claims(session)),
+        _counted("receipts given to another", find_stolen_receipts(session, movements)),
         _counted("messages unread", find_unread_messages(session)),
         _counted("orders not let go in time", find_overdue_orders(session, now - _OVERDUE_BY)),
         _counted("acknowledged and forgotten", find_forgotten(session, told)),
@@ -78,6 +87,7 @@ def examine(session: Session, told: Told, now: datetime) -> Findings:
         orders=session.scalar(select(func.count()).select_from(Order)) or 0,
         attempts=session.scalar(select(func.count()).select_from(Payment)) or 0,
         owed=Money(*sum_owed(session)),
+        roads=count_roads(session),
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 class Faults:
     """Probabilities; all but the last are the simulator's, under its own names.
 
-    The first are rolled for each push and its queries, those of results and requests for each
-    refund and each question about one.
+    The first are rolled for each push and its queries, those of confirmations for each payment that
+    went through and each payment from the menu, those of results and requests for each refund and
+    each question about money.
     """
 
     callback_lost: float = 0.30
@@ -18,6 +19,10 @@ class Faults:
     answer_lost: float = 0.05
     refused: float = 0.05
     query_error: float = 0.10
+    confirmation_lost: float = 0.30
+    confirmation_twice: float = 0.30
+    confirmation_late: float = 0.30
+    validation_lost: float = 0.50
     token_unavailable: float = 0.20
     result_lost: float = 0.30
     result_twice: float = 0.30
@@ -51,8 +56,10 @@ class Options:
 
     web_workers: int = 2
     workers: int = 2
-    connections: int = 12
-    buyers: int = 120
+    connections: int = 20
+    buyers: int = 240
+    """Each kill leaves some of them waiting a minute for a dead process's lease."""
+
     clock_factor: float = 20.0
     patience_seconds: float = 300.0
     hurry: bool = False

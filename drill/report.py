@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drill.evidence import Row
+from drill.wrongs import Row
 
 _MOST_ROWS = 20
 _WIDTH = 30
@@ -43,11 +43,14 @@ class Report:
     orders: int
     attempts: int
     moved: Money
+    from_menu: Money
     returned: Money
     booked: Money
+    placeless: Money
     held: Money
     held_back: Money
     disputed: Money
+    misread: Money
     owed: Money
     checks: Sequence[Check]
     settle_p50_seconds: float | None
@@ -57,6 +60,9 @@ class Report:
 
     shopping_seconds: float
     settling_seconds: float
+    roads: Mapping[str, int] = field(default_factory=dict)
+    """By which road the shop heard first of each receipt."""
+
     disturbances: Mapping[str, int] = field(default_factory=dict)
     refusals: Mapping[str, int] = field(default_factory=dict)
 
@@ -80,7 +86,7 @@ class Report:
             "checks": [
                 {
                     "name": check.name,
-                    "amount": check.amount,
+                    "amount": float(check.amount),
                     "rows": [{"subject": row.subject, "detail": row.detail} for row in check.rows],
                 }
                 for check in self.checks
@@ -90,6 +96,7 @@ class Report:
             "shopping_seconds": self.shopping_seconds,
             "settling_seconds": self.settling_seconds,
             "payments_a_second": self.payments_a_second,
+            "roads": dict(self.roads),
             "disturbances": dict(self.disturbances),
             "refusals": dict(self.refusals),
         }
@@ -97,11 +104,14 @@ class Report:
     def _money(self) -> dict[str, Money]:
         return {
             "moved": self.moved,
+            "from_menu": self.from_menu,
             "returned": self.returned,
             "booked": self.booked,
+            "placeless": self.placeless,
             "held": self.held,
             "held_back": self.held_back,
             "disputed": self.disputed,
+            "misread": self.misread,
             "owed": self.owed,
         }
 
@@ -113,11 +123,14 @@ class Report:
             _line("orders", f"{self.orders:,}"),
             _line("attempts to be paid", f"{self.attempts:,}"),
             _line("payments that really moved", str(self.moved)),
+            _line("of these from the menu", str(self.from_menu)),
             _line("of these in the books", str(self.booked)),
-            _line("of these with a person", f"{self.held}, each with a task"),
+            _line("in the books, without order", f"{self.placeless}, each with a task"),
+            _line("in no book, with a person", f"{self.held}, each with a task"),
             _line("sent back to payers", str(self.returned)),
             _line("sent back, with a person", f"{self.held_back}, each with a task"),
             _line("booked, disputed by query", f"{self.disputed}, each with a task"),
+            _line("booked with another amount", f"{self.misread}, each with a task"),
             _line("owed back, late or double", f"{self.owed}, each with a task"),
             "",
             *(_line(check.name, _number(check.amount)) for check in self.checks),
@@ -129,6 +142,8 @@ class Report:
                 f" gone after {self.shopping_seconds:.0f} s, settled {self.settling_seconds:.0f} s"
                 " later",
             ),
+            *_listed("receipts first heard of by", self.roads),
+            *_listed("stories", self.stories),
             *_listed("disturbances", self.disturbances),
             *_listed("refusals seen", self.refusals),
             "",

@@ -2,43 +2,18 @@
 
 import http.client
 import json
-import time
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 _HTTP_SECONDS = 60.0
 _OK = 200
 _FORGED = "result_forged"
+_BEYOND_BELIEF = "confirmation_forged"
+"""Somebody who knows the secret address: what the shop then believes, no list has ever shown."""
 
-
-class SimulatedTime:
-    """Which real moment a simulated one was: between marks the simulated clock runs evenly."""
-
-    def __init__(self, factor: float) -> None:
-        self._factor = factor
-        self._marks: list[tuple[float, float]] = []
-
-    def mark(self, simulated: float, real: float) -> None:
-        """Both in seconds since the epoch, and both later than at the mark before."""
-        self._marks.append((simulated, real))
-
-    def real(self, moment: datetime) -> datetime:
-        """Raises ValueError where nothing was marked yet."""
-        if not self._marks:
-            raise ValueError("No moment is known yet.")
-        simulated = moment.timestamp()
-        after = bisect_right(self._marks, (simulated, float("inf")))
-        start, real = self._marks[max(after - 1, 0)]
-        pace = 1 / self._factor
-        if 0 < after < len(self._marks):
-            next_start, next_real = self._marks[after]
-            if next_start > start:
-                pace = (next_real - real) / (next_start - start)
-        return datetime.fromtimestamp(real + (simulated - start) * pace, UTC)
+PAYBILL = "174379"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +21,23 @@ class Fates:
     """Rows of the simulator's table, by what the last digits of a phone bring about.
 
     ``troubles`` lose, change or delay what is said of a payment; ``failures`` end without money;
-    ``refund_troubles`` are both of these, for money that goes back to such a phone.
+    ``refund_troubles`` are both of these, for money that goes back to such a phone, and
+    ``menu_troubles`` for money that is sent from its menu.
     """
 
     troubles: Sequence[str]
     failures: Sequence[str]
     refund_troubles: Sequence[str]
+    menu_troubles: Sequence[str]
 
     @classmethod
     def read(cls, tables: dict[str, Any], *, in_a_hurry: bool = False) -> Self:
         """In a hurry, what the shop finds out about only after minutes is left out."""
         ends = {one["digits"]: one["shop_ends"] for one in tables["outcomes"] if one["digits"]}
-        requests = {one["digits"]: one["name"] for one in tables["requests"] if one["digits"]}
+        requests, menu = (
+            {one["digits"]: one["name"] for one in tables[table] if one["digits"]}
+            for table in ("requests", "c2b")
+        )
         return cls(
             troubles=[digits for digits in ends if digits.startswith("7")],
             failures=[
@@ -68,15 +48,16 @@ class Fates:
             refund_troubles=[
                 digits for digits, name in requests.items() if not in_a_hurry or name != _FORGED
             ],
+            menu_troubles=[digits for digits, name in menu.items() if name != _BEYOND_BELIEF],
         )
 
 
 class Safaricom:
-    """Speaks with a simulator that listens on this machine. Raises OSError when it does not."""
+    """Speaks with a simulator that lets us. Raises OSError where none listens."""
 
-    def __init__(self, url: str, clock_factor: float) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self.time = SimulatedTime(clock_factor)
+        self._host = urlsplit(url).hostname or "127.0.0.1"
 
     @property
     def port(self) -> int:
@@ -105,6 +86,15 @@ class Safaricom:
         moved: list[dict[str, Any]] = self._call("GET", "/ledger")["movements"]
         return moved
 
+    def pay_from_menu(self, phone: str, shillings: int, account: str) -> dict[str, Any]:
+        """A customer types number, account and amount into the phone, and the PIN."""
+        wish = {"shortcode": PAYBILL, "phone": phone, "amount": str(shillings), "account": account}
+        return self._call("POST", "/payments", wish)
+
+    def menu_payment(self, payment_id: str) -> dict[str, Any]:
+        """What the customer is told of it: in the end a message with the receipt, or a refusal."""
+        return self._call("GET", f"/payments/{quote(payment_id)}")
+
     def count_to_come(self) -> int:
         """How much is due, waits for a payer, or is on its way to the shop."""
         status = self._call("GET", "/status")
@@ -115,20 +105,12 @@ class Safaricom:
         path = f"/prompts/{quote(checkout_request_id)}/replay"
         self._call("POST", path, {"times": times, "at_once": True})
 
-    def mark_time(self) -> None:
-        """Note which real moment it is on the simulated clock."""
-        before = time.time()
-        now = datetime.fromisoformat(self._call("GET", "/clock")["now"])
-        self.time.mark(now.timestamp(), (before + time.time()) / 2)
-
     def advance(self, seconds: float) -> None:
         """Let simulated time pass, and have the callbacks answered that it brings."""
-        self.mark_time()
         self._call("POST", "/clock", {"advance": seconds, "wait": True})
-        self.mark_time()
 
     def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_HTTP_SECONDS)
+        connection = http.client.HTTPConnection(self._host, self.port, timeout=_HTTP_SECONDS)
         try:
             connection.request(method, f"/__sim{path}", json.dumps(body) if body else None)
             answer = connection.getresponse()

@@ -10,15 +10,18 @@ from typing import Self
 
 from app import schema_migrations
 from app.cli.children import python
+from app.config import PUBLIC_SANDBOX_PASSKEY
 from app.db import Database
 from drill.environment import MANAGE, shop_environment
 from drill.line import Line
+from drill.office import Office
 from drill.options import Options
 from drill.postgres import Postgres
 from drill.processes import ROOT, Program, children_of, free_port, wait_until
 from drill.safaricom import Safaricom
 from drill.supervisor import Post, Supervisor
 
+SIMULATOR_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 _OK = 200
 # In simulated seconds, as the real ones are in real seconds; all lie beyond the latest callback,
 # which comes after 183.
@@ -28,7 +31,11 @@ _NO_ANSWER_AFTER = 300
 _GIVE_UP_AFTER = 400
 _EXPIRY = 400
 _OUTAGE_PAUSE = 30
+_PULL_EVERY = 3600
+_PULL_SETTLING = 300
 _OPENING_SHILLINGS = 100_000_000
+_PAYS_OUT = "600000"
+"""The shortcode that payouts come from, where no setting says otherwise."""
 """What M-Pesa holds for us in the beginning, so that no payout fails for want of money."""
 
 
@@ -63,6 +70,11 @@ class Stage:
     def stop_shop(self) -> None:
         """Leave nothing but the database."""
         self.supervisor.retire(self.web, *self.workers, self.simulator)
+
+    @property
+    def list_settles_seconds(self) -> float:
+        """So many real seconds old a payment is when the shop believes M-Pesa's list about it."""
+        return _PULL_SETTLING / self.options.clock_factor
 
     # --- what is running ---
 
@@ -110,33 +122,44 @@ class Stage:
         schema_migrations.upgrade(self.database)
 
     def _start_simulator(self) -> None:
-        options = self.options
         self.simulator = self._keep(
             "simulator",
-            python(
-                *("-m", "daraja_simulator", "--port", "0", "--seed", str(options.seed)),
-                *("--clock-factor", str(options.clock_factor)),
-                *("--utility-balance", str(_OPENING_SHILLINGS)),
-            ),
-            {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-            lambda program: _find_url(program) is not None,
+            self._simulator_command("--port", "0"),
+            SIMULATOR_ENVIRONMENT,
+            lambda program: find_url(program) is not None,
         )
-        url = wait_until(lambda: _find_url(self.simulator.program), "the simulator listens")
-        self.safaricom = Safaricom(url, options.clock_factor)
-        self.safaricom.set_faults(options.faults.of_simulator())
-        self.safaricom.mark_time()
+        url = wait_until(lambda: find_url(self.simulator.program), "the simulator listens")
+        self.safaricom = Safaricom(url)
+        self.safaricom.set_faults(self.options.faults.of_simulator())
         self.to_safaricom = self._closing.enter_context(Line(self.safaricom.port))
         self.from_safaricom = self._closing.enter_context(Line(self.web_port))
+
+    def _simulator_command(self, *where: str) -> list[str]:
+        options = self.options
+        return python(
+            *("-m", "daraja_simulator", *where, "--seed", str(options.seed)),
+            *("--clock-factor", str(options.clock_factor), "--real-dates"),
+            *("--utility-balance", str(_OPENING_SHILLINGS)),
+            *("--merchant", f"{_PAYS_OUT}:{PUBLIC_SANDBOX_PASSKEY}"),
+        )
 
     def _start_shop(self) -> None:
         settings = self._settings()
         self.web = self._keep("web", python(MANAGE, "web"), settings, lambda _: self._serves())
         self.workers = [
-            self._keep(f"worker-{number}", python(MANAGE, "worker"), settings, _works)
+            self._keep(f"worker-{number}", python(MANAGE, "worker"), settings, works)
             for number in range(1, self.options.workers + 1)
         ]
         for post in self.shop:
             self.supervisor.wait_until_ready(post)
+        self.office = Office(self.folder, settings)
+        self.office.register()
+
+    def _public_url(self) -> str:
+        return self.from_safaricom.url
+
+    def _gateway_url(self) -> str:
+        return self.to_safaricom.url
 
     def _settings(self) -> dict[str, str]:
         def hurried(seconds: float) -> str:
@@ -147,8 +170,8 @@ class Stage:
                 database_url=self.database_url,
                 queue_url=self.queue_url,
                 port=self.web_port,
-                public_url=self.from_safaricom.url,
-                mpesa_base_url=self.to_safaricom.url,
+                public_url=self._public_url(),
+                mpesa_base_url=self._gateway_url(),
             ),
             "WEB_WORKERS": "1" if self.options.is_sqlite else str(self.options.web_workers),
             "ACCESS_TOKEN_SECONDS": "86400",
@@ -162,6 +185,8 @@ class Stage:
             "MPESA_UNKNOWN_AFTER_SECONDS": hurried(_UNKNOWN_AFTER),
             "MPESA_NO_ANSWER_AFTER_SECONDS": hurried(_NO_ANSWER_AFTER),
             "MPESA_GIVE_UP_AFTER_SECONDS": hurried(_GIVE_UP_AFTER),
+            "MPESA_PULL_EVERY_SECONDS": hurried(_PULL_EVERY),
+            "MPESA_PULL_SETTLING_SECONDS": f"{self.list_settles_seconds:g}",
         }
 
     def _keep(
@@ -177,20 +202,24 @@ class Stage:
         return self.supervisor.keep(post)
 
     def _serves(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=2)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == _OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return serves("127.0.0.1", self.web_port)
 
 
-def _find_url(program: Program) -> str | None:
+def serves(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == _OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def find_url(program: Program) -> str | None:
     found = re.search(r"simulator on (http://\S+)", program.log())
     return found[1] if found else None
 
 
-def _works(program: Program) -> bool:
+def works(program: Program) -> bool:
     return "worker_started" in program.log()

@@ -40,6 +40,9 @@ class Post:
     ) -> None:
         self.name = name
         self.starts = 0
+        self.is_held = False
+        """While it is, whoever dies there is not replaced."""
+
         self._killed: Program | None = None
         self._is_recovering = False
         self._command = command
@@ -132,6 +135,8 @@ class Supervisor:
     def _look_after(self, post: Post) -> None:
         if post.program.is_alive():
             post.note_life()
+            return
+        if post.is_held:
             return
         code = post.program.wait()
         post.program.clear_away()  # what it had started must not hold its port

@@ -140,6 +140,8 @@ MALFORMED = {
         "0712345678",
         "MPESA_PULL_NUMBER must be a phone number like 254712345678.",
     ),
+    "MPESA_PULL_EVERY_SECONDS": ("0", "MPESA_PULL_EVERY_SECONDS must be at least 1."),
+    "MPESA_PULL_SETTLING_SECONDS": ("-5", "MPESA_PULL_SETTLING_SECONDS must be at least 0.1."),
     "REFUND_APPROVAL_ABOVE_SHILLINGS": (
         "-1",
         "REFUND_APPROVAL_ABOVE_SHILLINGS must be at least 0.",

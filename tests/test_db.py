@@ -19,6 +19,7 @@ from app.db import (
 )
 from app.error_handlers import _is_passing
 from app.models import Category
+from drill.processes import free_port
 from tests.core import database_snapshot
 from tests.factories import make_category
 
@@ -123,7 +124,68 @@ def test_postgresql_gives_up_on_what_takes_too_long(database, database_kind):
     with database.reading() as session:
         told = [session.execute(text(f"SHOW {name}")).scalar_one() for name in settings]
         assert session.execute(text("SHOW timezone")).scalar_one().lower() == "utc"
-    assert told == ["10s", "5s", "15s"]
+    assert told == ["10s", "5s", "4s"]
+
+
+@pytest.mark.fault("F39")
+def test_who_waits_for_a_row_of_a_machine_that_vanished_is_not_refused_before_it_is_free(
+    database, database_kind
+):
+    """tests/e2e/test_hosts.py cuts a machine off and sees it."""
+    if database_kind == "sqlite":
+        pytest.skip("about PostgreSQL alone")
+    milliseconds = text("SELECT setting::int FROM pg_settings WHERE name = :name")
+    with database.reading() as session:
+        idle, lock = (
+            session.execute(milliseconds, {"name": name}).scalar_one()
+            for name in ("idle_in_transaction_session_timeout", "lock_timeout")
+        )
+    assert 0 < idle < lock
+
+
+def test_who_only_reads_may_take_time_between_two_questions(database, database_kind):
+    if database_kind == "sqlite":
+        pytest.skip("about PostgreSQL alone")
+    show = text("SHOW idle_in_transaction_session_timeout")
+    with database.reading(may_pause=True) as session:
+        assert session.execute(show).scalar_one() == "0"
+    with database.reading() as session:
+        assert session.execute(show).scalar_one() == "4s"
+
+
+def test_both_ends_of_a_line_to_postgresql_look_whether_it_is_cut(database, database_kind):
+    if database_kind == "sqlite":
+        pytest.skip("about PostgreSQL alone")
+    with database.reading() as session:
+        told = session.connection().connection.driver_connection.info.get_parameters()
+    ours = {
+        "connect_timeout": "5",
+        "keepalives_idle": "5",
+        "keepalives_interval": "2",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "10000",
+    }
+    assert {name: told.get(name) for name in ours} == ours
+    for setting in ("idle=5", "interval=2", "count=3"):
+        assert f"-c tcp_keepalives_{setting}" in told["options"]
+    assert "-c tcp_user_timeout=10000" in told["options"]
+
+
+@pytest.mark.fault("F34")
+def test_a_server_that_is_away_is_no_bug_of_ours_whichever_way_it_is_asked(database_kind):
+    if database_kind == "sqlite":
+        pytest.skip("about PostgreSQL alone")
+    database = Database(f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/nothing")
+
+    def ask_a_session() -> None:
+        with database.reading() as session:
+            session.execute(text("SELECT 1"))
+
+    for ask in (ask_a_session, lambda: database.asking.rows("SELECT 1", {})):
+        with pytest.raises(OperationalError) as caught:
+            ask()
+        assert _is_passing(caught.value) is True
+    database.dispose()
 
 
 @pytest.mark.fault("F38")

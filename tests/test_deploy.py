@@ -109,7 +109,7 @@ def test_the_units_run_what_there_is():
         for line in unit.read_text().splitlines()
         if line.startswith("ExecStart=") and "manage.py" in line
     ]
-    assert sorted(started) == ["web", "worker"]
+    assert sorted(started) == ["backup --to /srv/sokoni/backups --keep 14", "web", "worker"]
 
 
 def compose() -> dict:

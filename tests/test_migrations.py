@@ -1,10 +1,12 @@
 """Up, down, up again; with rows in place; and the models say what the database is."""
 
 import shutil
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import event, inspect, text
 
 from app import schema_migrations
 from app.db import Database
@@ -186,6 +188,34 @@ def test_a_migration_that_fails_changes_nothing_and_leaves_foreign_keys_on(empty
         for _ in range(3):
             with empty.reading() as session:
                 assert session.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
+
+
+@pytest.mark.fault("F46")
+def test_on_sqlite_a_migration_holds_off_writers_before_it_reads(database_kind, empty, later):
+    """A reader that turns writer fails at once, if somebody wrote meanwhile: beside a shop that
+    runs, somebody always has.
+    """
+    if database_kind == "postgresql":
+        pytest.skip("PostgreSQL locks what it changes, when it changes it")
+    upgrade(empty)
+    later()
+    free = {}
+
+    def try_to_write(_connection, _cursor, statement, *_):
+        with closing(sqlite3.connect(empty.url.database, timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                free[statement] = False
+            else:
+                free[statement] = True
+
+    event.listen(empty.engine, "after_cursor_execute", try_to_write)
+    upgrade(empty)
+    event.remove(empty.engine, "after_cursor_execute", try_to_write)
+    read = [said for said in free if "FROM alembic_version" in said]
+    assert read
+    assert not any(free.values()), free
 
 
 def test_two_processes_that_start_migrate_one_after_the_other(database_kind, empty):

@@ -13,11 +13,13 @@ from app.errors import AppError
 
 COMMANDS = {
     "audit": "app.cli.audit",
+    "backup": "app.cli.backup",
     "config": "app.cli.config",
     "db": "app.cli.db",
     "doctor": "app.cli.doctor",
     "payments": "app.cli.payments",
     "products": "app.cli.products",
+    "restore": "app.cli.restore",
     "routes": "app.cli.routes",
     "run": "app.cli.run",
     "seed": "app.cli.seed",

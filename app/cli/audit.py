@@ -11,7 +11,7 @@ from app.utils.clock import utc_now
 @click.command
 def command() -> None:
     """Check every invariant of money and stock; exit 1 and list each row that breaks one."""
-    with opened_database() as database, database.reading() as session:
+    with opened_database() as database, database.reading(may_pause=True) as session:
         findings = audit(session, utc_now())
     for finding in findings:
         click.echo(f"{finding.invariant}  {finding.subject}: {finding.detail}")

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.cli import Failure
 from app.cli.context import opened_work
+from app.cli.release_refunds import release
 from app.cli.statements import import_file, pull, register_pull, report
 from app.integrations.mpesa import MpesaAlreadyRegistered
 from app.jobs.check_payment import check_payment
@@ -36,8 +37,8 @@ def command() -> None:
     """Ask Safaricom about payments, read its books, say where to report, give money back."""
 
 
-for _statement_command in (import_file, pull, register_pull, report):
-    command.add_command(_statement_command)
+for _book_command in (import_file, pull, register_pull, release, report):
+    command.add_command(_book_command)
 
 
 class Shillings(click.ParamType[int]):

@@ -95,7 +95,7 @@ def report(
     """
     now = utc_now()
     span = _span_of(day, first, last) or yesterday_span(now)
-    with opened_database() as database, database.reading() as session:
+    with opened_database() as database, database.reading(may_pause=True) as session:
         made = reconcile(session, span, mpesa_numbers(load_config()), now)
     if as_json:
         click.echo(json.dumps(ReconciliationSchema().dump(made), indent=2))

@@ -40,8 +40,7 @@ def serve(config: Config, application: str = "app.wsgi:application") -> None:
     from app.cli.server import Server, leave_when_told, load
     from app.utils.places import threads_for
 
-    if config.web_workers > 1:
-        _load_once_for_all()
+    _load_once_for_all()
     server = Server(
         application,
         drain_seconds=config.web_drain_seconds,
@@ -83,11 +82,18 @@ def _place_to_count(config: Config) -> Iterator[None]:
 
 
 def _load_once_for_all() -> None:
-    """Load the shop's code before the workers are forked: it takes each of them a second or two.
+    """Load the shop's code before the workers are forked: it takes each of them a second, one that
+    replaces another as well.
 
-    What stands is frozen, so that collecting garbage does not make each worker copy it.
+    What is loaded stays. To look through it for garbage, time and again while it grows, takes a
+    third of the time; later it would make each worker copy what they share.
     """
-    import app.composition  # noqa: F401
+    gc.disable()
+    import app.composition
 
-    gc.collect()
+    # These are loaded when the shop is put together.
+    import app.integrations.files
+    import app.jobs.queue  # noqa: F401
+
     gc.freeze()
+    gc.enable()

@@ -193,7 +193,9 @@ def claim(session: Session) -> Claim | Replay:
         return Claim(row_id)
     mine = [getattr(IdempotencyKey, name) == value for name, value in values.items()]
     # A change of another transaction is locked out until ours ends: a lease is taken over once.
-    row = session.scalars(select(IdempotencyKey).where(*mine).with_for_update()).one()
+    row = session.scalars(select(IdempotencyKey).where(*mine).with_for_update()).one_or_none()
+    if row is None:  # the first request was refused just now, and gave the key up
+        raise _in_progress()
     return _read(session, row, request_hash)
 
 

@@ -55,6 +55,6 @@ def compare(span: Span | None) -> Report:
     """Payments and refunds of yesterday, of a day, or of at most 92 days, as M-Pesa's books and
     ours show them.
     """
-    with reading() as session:
+    with reading(may_pause=True) as session:
         wanted = span or yesterday_span(now())
         return reconcile(session, wanted, mpesa_numbers(current_config()), now())

@@ -27,9 +27,10 @@ _facets = FacetsSchema()
 def get_search(ask: SearchAsk) -> Response:
     """Products that hold all the words, and with a token your tasks that do, the best first.
 
-    The newest thousand hits are ranked among themselves, those in a name before all others. Words
-    that find nothing are taken for typing errors: `corrected` then says what was looked for.
-    `facets` counts what was found. A cursor stays good while the catalogue changes: what is new
+    The newest thousand hits are ranked among themselves, those in a name before all others; all
+    that is counted, `page.total` as well, stops at 1001, which stands for more. Words that find
+    nothing are taken for typing errors: `corrected` then says what was looked for. `facets` counts
+    what was found. A cursor stays good while the catalogue changes: what is new
     shows up if its place lies ahead, and what is gone is left out.
     """
     actor = optional_actor()

@@ -34,7 +34,7 @@ def report_yesterday(work: Work) -> Report:
     """Compare yesterday, file what does not match, and tell the administrators once."""
     now = work.now()
     yesterday = yesterday_span(now)
-    with work.database.reading() as session:
+    with work.database.reading(may_pause=True) as session:
         report = reconcile(session, yesterday, mpesa_numbers(work.config), now)
     with work.database.transaction() as session:
         filed = file_differences(session, report, now)

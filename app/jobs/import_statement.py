@@ -107,7 +107,7 @@ def _end(work: Work, reading: Reading, span: Span, tally: Tally) -> StatementImp
     with work.database.transaction() as session:
         ended = end_import(session, reading.import_id, tally, now, is_complete=not tally.unbooked)
         kept = drop_if_nothing_new(session, ended)
-    with work.database.reading() as session:
+    with work.database.reading(may_pause=True) as session:
         report = reconcile(session, span, mpesa_numbers(work.config), now)
     with work.database.transaction() as session:
         file_differences(session, report, now)

@@ -64,7 +64,7 @@ def _look(work: Work, now: datetime, numbers: Sequence[int]) -> dict[int, list[F
     """What these checks find, by the number of each that finds something."""
     found = {}
     for number in numbers:
-        with work.database.reading() as session:
+        with work.database.reading(may_pause=True) as session:
             if seen := list(checks_of(session, now)[number]()):
                 found[number] = seen
     return found

@@ -18,6 +18,7 @@ from app.jobs.work import Work
 from app.models import LineKind, MoneySource, StatementSource
 from app.ports import GatewayError, PulledRow, PullPage
 from app.services.paces import move_pace
+from app.services.restores import restored_from
 from app.services.statements import (
     LATE_ROWS,
     BookLine,
@@ -41,10 +42,6 @@ from app.utils.clock import EAT
 
 PULL_PACE = "mpesa_pull"
 LONGEST_WINDOW = timedelta(hours=48)
-SETTLING = timedelta(minutes=5)
-"""So long the list is left alone before it is believed to be complete."""
-
-EVERY = timedelta(hours=1)
 AGAIN_AFTER_TROUBLE = timedelta(minutes=10)
 LEASE_SECONDS = 600.0
 LONGEST_ABSENCE = timedelta(days=31)
@@ -75,10 +72,12 @@ def pull_when_due(work: Work) -> None:
     if not work.config.can_pull or not take_turn(work, PULL_PACE, LEASE_SECONDS):
         return
     windows = pull_statements(work, on_page=lambda _window: _keep_lease(work))
-    is_sound = all(window.is_complete for window in windows)
+    pause = timedelta(seconds=work.config.mpesa_pull_every_seconds)
+    if not all(window.is_complete for window in windows):
+        pause = min(pause, AGAIN_AFTER_TROUBLE)
     with work.database.transaction() as session:
         now = work.now()
-        move_pace(session, PULL_PACE, now + (EVERY if is_sound else AGAIN_AFTER_TROUBLE), now)
+        move_pace(session, PULL_PACE, now + pause, now)
 
 
 def _keep_lease(work: Work) -> None:
@@ -98,8 +97,9 @@ def register_for_list(work: Work, msisdn: str) -> None:
 def pull_statements(
     work: Work, since: datetime | None = None, on_page: OnPage = lambda _window: None
 ) -> list[Window]:
-    """Fetch the list from ``since``, or from where the last complete pull ended, until a few
-    minutes ago. Answers the windows in order, the last of which may be open.
+    """Fetch the list until so lately that it is believed to be complete, from ``since`` or from
+    where the last complete pull ended; where there was none, from the backup that the shop was
+    restored from. Answers the windows in order, the last of which may be open.
     """
     windows = []
     for span in _windows(work, since):
@@ -112,10 +112,11 @@ def pull_statements(
 
 def _windows(work: Work, since: datetime | None) -> Iterator[Span]:
     now = work.now()
-    until = now - SETTLING
+    until = now - timedelta(seconds=work.config.mpesa_pull_settling_seconds)
     if since is None:
         with work.database.reading() as session:
-            last = pulled_until(session)
+            # what came after a backup is lost, also where the list had not been read before it
+            last = pulled_until(session) or restored_from(session)
         since = last - LATE_ROWS if last is not None else now - LONGEST_WINDOW
         since = max(since, now - LONGEST_ABSENCE)
     while since < until:

@@ -9,6 +9,8 @@ import json
 import logging
 import signal
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.retry import Retry
 
+from app.db import POSTGRES_LINE
 from app.jobs import registry
 from app.jobs.work import Work
 from app.services.webhooks.due import IN_FLIGHT_PER_ENDPOINT
@@ -36,6 +39,7 @@ _NAME = "sokoni"
 _JOB = "job"
 _POLL_SECONDS = 0.25
 _UNREADABLE_PAUSE_SECONDS = 5
+_UNHEARD_PAUSE_SECONDS = 5
 _CONNECT_SECONDS = 1
 _ANSWER_SECONDS = 3  # above the second that a waiting pop of Redis takes
 _POSTGRES_SCHEMA = "sokoni_queue"
@@ -103,14 +107,15 @@ def _redis_pool(queue_url: str) -> ConnectionPool:
 
 def _postgres_queue(dsn: str, options: dict[str, Any]) -> Huey:
     """In a schema of its own, so that the queue may share the shop's database."""
-    with psycopg.connect(dsn, autocommit=True, connect_timeout=_CONNECT_SECONDS) as connection:
+    line = {**POSTGRES_LINE, "connect_timeout": _CONNECT_SECONDS}
+    with psycopg.connect(dsn, autocommit=True, **line) as connection:
         # Two that start together would both find the tables missing; one of them waits here.
         connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [_POSTGRES_SCHEMA])
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_POSTGRES_SCHEMA}")
         return PostgresHuey(
             _NAME,
             dsn=dsn,
-            connect_timeout=_CONNECT_SECONDS,
+            **line,
             options=f"-c search_path={_POSTGRES_SCHEMA} -c statement_timeout=5000",
             **options,
         )
@@ -119,15 +124,22 @@ def _postgres_queue(dsn: str, options: dict[str, Any]) -> Huey:
 class HueyDoorbell:
     """Rings through the queue at ``queue_url``, which is opened at the first ring.
 
-    A queue that is down costs a warning: the sweep will find the row.
+    A queue that is down costs a warning: the sweep will find the row. One that swallows what it is
+    sent costs seconds each time, so after a ring that was not heard it is left alone for a while,
+    and then one ring tries whether it is heard again.
     """
 
-    def __init__(self, queue_url: str) -> None:
+    def __init__(self, queue_url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._queue_url = queue_url
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._ring: Any = None
+        self._rest_until = float("-inf")
+        self._is_heard = True
 
     def ring(self, job: str, row_id: int, *, delay_seconds: float = 0) -> None:
+        if self._rests():
+            return
         try:
             ring = self._open()
             if delay_seconds > 0:
@@ -135,7 +147,10 @@ class HueyDoorbell:
             else:
                 ring(job, row_id)
         except Exception as error:  # noqa: BLE001 - each storage has its own; none is worth a sale
+            self._note(is_heard=False)
             log.warning("doorbell_unanswered", job=job, row_id=row_id, error=str(error)[:200])
+        else:
+            self._note(is_heard=True)
 
     def waiting(self) -> int | None:
         try:
@@ -151,6 +166,20 @@ class HueyDoorbell:
             if self._ring is not None:
                 self._ring.huey.storage.close()
                 self._ring = None
+
+    def _rests(self) -> bool:
+        with self._lock:
+            now = self._monotonic()
+            if not self._is_heard and now >= self._rest_until:
+                self._rest_until = now + _UNHEARD_PAUSE_SECONDS  # of others: this one tries
+                return False
+            return now < self._rest_until
+
+    def _note(self, *, is_heard: bool) -> None:
+        with self._lock:
+            self._is_heard = is_heard
+            pause = 0 if is_heard else _UNHEARD_PAUSE_SECONDS
+            self._rest_until = self._monotonic() + pause
 
     def _open(self) -> Any:
         with self._lock:
@@ -206,9 +235,16 @@ class _QueueWorker(Worker):  # type: ignore[misc] # Huey has no types
             return
         if task is not None:
             self.delay = self.default_delay
-            self.huey.execute(task, now)
+            self._execute(task, now)
         elif not self.huey.storage.blocking:
             self.sleep()
+
+    def _execute(self, task: Any, now: datetime | None) -> None:
+        """Jobs raise nothing; but before and after one Huey asks a queue that may be gone."""
+        try:
+            self.huey.execute(task, now)
+        except Exception as error:  # noqa: BLE001 - each storage has its own
+            log.warning("queue_unreadable", error=str(error)[:200])
 
     def shutdown(self) -> None:
         """Close the connection that this thread has for itself."""

@@ -38,6 +38,7 @@ from app.models.refund import (
     RequestKind,
     RequestState,
 )
+from app.models.restore import Restore
 from app.models.statement import (
     IS_UNDECIDED_CLAIM,
     UNDECIDED_CLAIMS,
@@ -121,6 +122,7 @@ __all__ = [
     "RequestState",
     "Reservation",
     "ReservationState",
+    "Restore",
     "SharedToken",
     "StatementImport",
     "StatementLine",

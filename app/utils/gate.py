@@ -4,7 +4,8 @@ A server that takes all that comes answers everybody late: past its capacity eac
 the queue, until nobody gets an answer that they still wait for. So a process works on a bounded
 number of requests; a few more may wait, for a short while; the rest are sent away at once with a
 503 and Retry-After, before anything has been done for them. Readers are sent away first: what they
-ask for can be asked for again, and nothing was lost.
+ask for can be asked for again, and nothing was lost. But one place is theirs alone, so that nobody
+stands before a closed shop because many are paying.
 
 What Safaricom reports, and what a load balancer asks, is never sent away. Reports have places and
 database connections of their own, so that neither customers nor strangers can take them.
@@ -95,7 +96,10 @@ class _Turn:
 
 
 class Gate:
-    """The places of one process, and the two lines before them: writers go first."""
+    """The places of one process, and the two lines before them: writers go first.
+
+    Of several places, writers leave one to the readers.
+    """
 
     def __init__(self, places: int, queue: int, longest_wait_seconds: float) -> None:
         """``queue`` is how many may wait in all; readers may while half of it is free."""
@@ -104,7 +108,9 @@ class Gate:
         self.longest_wait_seconds = longest_wait_seconds
         self.watcher: Watcher = NoWatcher()
         self._lock = threading.Lock()
+        self._places_of_writers = max(1, places - 1)
         self._busy = 0
+        self._writing = 0
         self._aside = 0
         self._writers: deque[_Turn] = deque()
         self._readers: deque[_Turn] = deque()
@@ -126,8 +132,8 @@ class Gate:
         line = self._readers if rank is Rank.READER else self._writers
         room = self.queue // 2 if rank is Rank.READER else self.queue
         with self._lock:
-            if self._busy < self.places:
-                self._busy += 1
+            if self._has_room(rank):
+                self._take(rank)
                 return True
             if self.waiting >= room:
                 return False
@@ -148,36 +154,50 @@ class Gate:
             line.remove(turn)
             return False
 
-    def leave(self) -> None:
+    def leave(self, rank: Rank) -> None:
         with self._lock:
-            self._busy -= 1
+            self._give_up(rank)
             self._call_next()
 
-    def step_aside(self) -> bool:
+    def step_aside(self, rank: Rank) -> bool:
         """Give the place to another for a while. False where too many have done so already."""
         with self._lock:
             if self._aside >= ASIDE_PLACES:
                 return False
             self._aside += 1
-            self._busy -= 1
+            self._give_up(rank)
             self._call_next()
             return True
 
-    def step_back(self) -> None:
+    def step_back(self, rank: Rank) -> None:
         """Go on, with a place or, for once, beyond them: what was begun is not sent away."""
         with self._lock:
             self._aside -= 1
-            self._busy += 1
+            self._take(rank)
+
+    def _has_room(self, rank: Rank) -> bool:
+        is_their_turn = rank is Rank.READER or self._writing < self._places_of_writers
+        return is_their_turn and self._busy < self.places
+
+    def _take(self, rank: Rank) -> None:
+        self._busy += 1
+        self._writing += rank is not Rank.READER
+
+    def _give_up(self, rank: Rank) -> None:
+        self._busy -= 1
+        self._writing -= rank is not Rank.READER
 
     def _call_next(self) -> None:
-        if self._busy < self.places and (line := self._writers or self._readers):
-            turn = line.popleft()
-            turn.is_called = True
-            self._busy += 1
-            turn.bell.release()
+        for rank, line in ((Rank.WRITER, self._writers), (Rank.READER, self._readers)):
+            if line and self._has_room(rank):
+                turn = line.popleft()
+                turn.is_called = True
+                self._take(rank)
+                turn.bell.release()
+                return
 
 
-_gate_of_this_request: ContextVar[Gate | None] = ContextVar("gate", default=None)
+_place_of_this_request: ContextVar[tuple[Gate, Rank] | None] = ContextVar("place", default=None)
 
 
 @contextmanager
@@ -186,14 +206,18 @@ def aside() -> Iterator[None]:
 
     To be used where no database connection is held.
     """
-    gate = _gate_of_this_request.get()
-    if gate is None or not gate.step_aside():
+    place = _place_of_this_request.get()
+    if place is None:
+        yield
+        return
+    gate, rank = place
+    if not gate.step_aside(rank):
         yield
         return
     try:
         yield
     finally:
-        gate.step_back()
+        gate.step_back(rank)
 
 
 def rank_of(method: str, path: str) -> Rank:
@@ -244,13 +268,13 @@ class Doorkeeper:
         if not gate.enter(rank):
             return self._send_away(rank, environ, start_response)
         gate.watcher.entered()
-        mark = _gate_of_this_request.set(gate)
+        mark = _place_of_this_request.set((gate, rank))
         try:
             return self._app(environ, start_response)
         finally:
-            _gate_of_this_request.reset(mark)
+            _place_of_this_request.reset(mark)
             gate.watcher.left()
-            gate.leave()
+            gate.leave(rank)
 
     def _send_away(
         self, rank: Rank, environ: dict[str, Any], start_response: StartResponse

@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator
 
 from bench.run import Bench
 from bench.table import Line
-from bench.works import callbacks, catalogue, depth, orders
+from bench.works import callbacks, catalogue, depth, home, orders, search, start
 
 WORKS: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "catalogue": catalogue.measure,
     "depth": depth.measure,
+    "search": search.measure,
+    "home": home.measure,
+    "start": start.measure,
     "orders": orders.measure,
     "callbacks": callbacks.measure,
 }

@@ -19,13 +19,14 @@ from bench.table import Line, at_most
 _PAGE_LENGTH = 20
 _DEEP = 5_000
 _GOAL = 1.3
+_FEW_PRICED = 50
 _NARROWED = {
     "by name": "sort=name",
     "from the dearest": "sort=-price",
     "of a category, by price": "category=shelf-7&sort=price",
     "of five categories": "category=floor-1",
     "of a seller, by name": "seller_id=7&sort=name",
-    "at few prices": "min_price=50&max_price=50.5",
+    "at few prices": "min_price=50&max_price={dearest}",
     "in stock": "in_stock=true",
 }
 
@@ -41,8 +42,7 @@ def measure(bench: Bench) -> Iterator[Line]:
             deep = Request(f"/api/items?cursor={_cursor(many)}")
             pages = [("page 1", first, first), (f"page {_DEEP:,}", deep, first)]
             for what, query in _NARROWED.items():
-                narrowed = Request(f"/api/items?{query}")
-                pages.append((f"page 1 {what}", narrowed, narrowed))
+                pages.append((f"page 1 {what}", _narrowed(query, many), _narrowed(query, FEW)))
             for what, ours, theirs in pages:
                 duel = bench.duel(Side.of(big, ours), Side.of(small, theirs), connections=1)
                 yield Line(
@@ -51,6 +51,12 @@ def measure(bench: Bench) -> Iterator[Line]:
                     f"of {FEW:,}: {duel.ceiling.p50_ms:.2f} ms",
                     *at_most(1 / duel.ratio, _GOAL),
                 )
+
+
+def _narrowed(query: str, products: int) -> Request:
+    """In each shop so many prices that fifty products have them."""
+    dearest = 50 + goods.DEAREST_SHILLINGS * _FEW_PRICED / products
+    return Request(f"/api/items?{query.format(dearest=round(dearest, 2))}")
 
 
 def _cursor(many: int) -> str:

@@ -1,10 +1,12 @@
 """Explaining shillings: each way in which two books may differ, as a table of small cases."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from drill.books import Attempt, Booking, Fault, Matter, Movement, Subject, What, compare
+from drill.books import compare
+from drill.values import Attempt, Booking, Fault, Matter, Movement, Subject, What
 
 NOW = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
 RECEIPT, OTHER_RECEIPT = "UKQ1AAAAAA", "UKQ1BBBBBB"
@@ -170,10 +172,29 @@ def test_another_receipt_is_wrong_unless_a_person_was_told_of_the_conflict():
     assert is_explained(compare([moved()], [booking], [asked()], told))
 
 
+def test_which_of_two_payments_of_an_order_the_prompt_brought_does_not_matter():
+    """Both receipts are in the books; the one from the menu is called the answer to the prompt."""
+    movements = [moved(), moved(OTHER_RECEIPT, checkout=None)]
+    bookings = [
+        booked(1, names=(CHECKOUT, OTHER_RECEIPT), receipt=OTHER_RECEIPT),
+        booked(2, names=(RECEIPT,), receipt=RECEIPT, about=payment(8)),
+    ]
+    comparison = compare(movements, bookings, [asked()], [])
+    assert is_explained(comparison)
+    assert comparison.matched == [(movements[0], bookings[1]), (movements[1], bookings[0])]
+
+
+def test_a_prompts_money_may_be_booked_for_nobody_only_where_a_person_is_told():
+    booking = booked(order=None, names=(RECEIPT,), about=None)
+    assert compare([moved()], [booking], [], []).count(Fault.WRONG_ORDER) == 1
+    told = [Matter("unmatched_money", receipt=RECEIPT)]
+    assert is_explained(compare([moved()], [booking], [], told))
+
+
 class TestMoneyThatCameByItself:
     """To the paybill: no prompt, and the payer typed the account."""
 
-    came = moved(checkout=None)
+    came = replace(moved(checkout=None), is_from_menu=True)
 
     def test_with_a_right_account_it_is_booked_for_that_order(self):
         booking = booked(names=(RECEIPT,), receipt=RECEIPT)
@@ -188,17 +209,65 @@ class TestMoneyThatCameByItself:
         booking = booked(order=OTHER_ORDER, names=(RECEIPT,), receipt=RECEIPT)
         assert is_explained(compare([came], [booking], [], []))
 
-    def test_with_a_wrong_account_it_may_be_booked_for_nobody(self):
-        came = moved(checkout=None, order=None)
-        booking = booked(order=None, names=(RECEIPT,), about=None)
+    def test_with_a_wrong_account_its_payers_order_may_have_it_and_no_other(self):
+        came = replace(moved(checkout=None, order=None), meant=ORDER)
+        booking = booked(names=(RECEIPT,), receipt=RECEIPT)
         assert is_explained(compare([came], [booking], [], []))
+        stolen = booked(order=OTHER_ORDER, names=(RECEIPT,), receipt=RECEIPT)
+        comparison = compare([came], [stolen], [], [Matter("unmatched_money", receipt=RECEIPT)])
+        assert faults_of(comparison) == [(Fault.WRONG_ORDER, RECEIPT, 10_000)]
 
-    def test_with_a_right_account_it_is_booked_for_nobody_only_where_a_person_is_told(self):
+    @pytest.mark.parametrize("meant", [None, ORDER])
+    def test_with_a_wrong_account_it_is_booked_for_nobody_only_while_a_person_is_told(self, meant):
+        came = replace(moved(checkout=None, order=None), meant=meant)
         booking = booked(order=None, names=(RECEIPT,), about=None)
-        comparison = compare([self.came], [booking], [], [])
-        assert comparison.count(Fault.WRONG_ORDER) == 1
+        told = Matter("unmatched_money", receipt=RECEIPT)
+        comparison = compare([came], [booking], [], [told])
+        assert is_explained(comparison)
+        assert comparison.placeless == [booking]
+        for tasks in (
+            [],
+            [replace(told, is_open=False)],
+            [replace(told, receipt=OTHER_RECEIPT)],
+            [Matter("statement_difference", receipt=RECEIPT)],
+        ):
+            comparison = compare([came], [booking], [], tasks)
+            assert faults_of(comparison) == [(Fault.UNTOLD, RECEIPT, 10_000)]
+
+    def test_money_that_went_back_without_an_order_needs_no_task(self):
+        came = moved(checkout=None, order=None)
+        back = moved(OTHER_RECEIPT, -10_000, None, "conversation-1")
+        bookings = [
+            booked(1, names=(RECEIPT,), order=None, about=None),
+            booked(2, -10_000, None, ("conversation-1",), about=refund()),
+        ]
         told = [Matter("unmatched_money", receipt=RECEIPT)]
-        assert is_explained(compare([self.came], [booking], [], told))
+        assert is_explained(compare([came, back], bookings, [], told))
+
+    def test_another_amount_in_the_books_is_explained_where_a_person_compares(self):
+        booking = booked(cents=10_100, names=(RECEIPT,), receipt=RECEIPT)
+        told = [Matter("statement_difference", receipt=RECEIPT)]
+        comparison = compare([self.came], [booking], [], told)
+        assert is_explained(comparison)
+        assert comparison.misread == [(self.came, booking)]
+
+    def test_a_difference_that_is_told_forgives_no_other_of_the_same_order(self):
+        second = moved(OTHER_RECEIPT, 5_000, checkout=None)
+        bookings = [
+            booked(1, 10_100, names=(RECEIPT,), receipt=RECEIPT),
+            booked(2, 5_200, names=(OTHER_RECEIPT,), receipt=OTHER_RECEIPT),
+        ]
+        told = [Matter("statement_difference", receipt=RECEIPT)]
+        comparison = compare([self.came, second], bookings, [], told)
+        assert faults_of(comparison) == [(Fault.WRONG_AMOUNT, OTHER_RECEIPT, 200)]
+        assert comparison.differences == {ORDER: 200}
+
+    def test_with_a_right_account_it_may_not_be_booked_for_nobody_whoever_is_told(self):
+        booking = booked(order=None, names=(RECEIPT,), about=None)
+        told = [Matter("unmatched_money", receipt=RECEIPT)]
+        for tasks in ([], told):
+            comparison = compare([self.came], [booking], [], tasks)
+            assert comparison.count(Fault.WRONG_ORDER) == 1
 
     def test_in_no_book_it_is_lost_unless_a_person_was_told_of_its_receipt(self):
         came = moved(checkout=None, order=None)

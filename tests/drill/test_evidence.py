@@ -4,8 +4,8 @@ from datetime import datetime
 
 import pytest
 
-from drill.books import Movement
 from drill.evidence import read_movements
+from drill.values import Movement, Typed
 
 MOMENT = "2026-11-26T12:00:00+03:00"
 ORDERS = {"ABC2345"}
@@ -56,6 +56,18 @@ def test_what_a_payer_typed_is_an_order_however_it_was_typed(account):
 @pytest.mark.parametrize("account", ["", "ABC2346", "rent"])
 def test_what_a_payer_typed_wrong_is_no_order(account):
     assert read(one("c2b", account=account))[0].order is None
+
+
+def test_what_a_payer_knows_to_have_typed_right_is_that_order_in_any_spelling():
+    typed = {"UKQ1AAAAAA": Typed("ABC2345", is_right=True)}
+    (found,) = read_movements([one("c2b", account="order abc-2345!")], ORDERS, typed)
+    assert (found.order, found.meant, found.is_from_menu) == ("ABC2345", "ABC2345", True)
+
+
+def test_what_a_payer_typed_wrong_is_no_order_and_was_meant_for_one():
+    typed = {"UKQ1AAAAAA": Typed("XYZ6789", is_right=False)}
+    (found,) = read_movements([one("c2b", account="ABC2345")], ORDERS, typed)
+    assert (found.order, found.meant) == (None, "XYZ6789")
 
 
 @pytest.mark.parametrize("kind", ["b2c", "reversal"])

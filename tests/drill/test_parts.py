@@ -7,22 +7,29 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
 
 import pytest
 from click.testing import CliRunner
 
-from drill.books import Comparison, compare
+from app.utils.order_number import is_order_number, new_order_number, tidy_order_number
+from drill.books import compare
 from drill.caller import Answer, Caller, NoAnswer
 from drill.cli import main
 from drill.crowd import Crowd
 from drill.disturbances import DISTURBANCES, plan_disturbances
-from drill.evidence import Row, Told, find_pestered_phones
+from drill.environment import shop_environment
+from drill.evidence import Told
 from drill.examine import check_books
 from drill.line import Line
+from drill.menu_stories import _split, mistype, spell
+from drill.office import Office
 from drill.options import Faults, Options
 from drill.report import Check, Money, Report
-from drill.safaricom import Fates, SimulatedTime
+from drill.safaricom import Fates
 from drill.stories import STORIES, plan_stories
+from drill.values import Comparison
+from drill.wrongs import Row, find_pestered_phones
 from tests.drill.test_books import booked, moved
 
 NOW = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
@@ -69,27 +76,6 @@ class TestPlans:
         assert planned == {one for one in DISTURBANCES if not one.kills}
 
 
-class TestSimulatedTime:
-    def test_between_marks_it_runs_evenly_and_after_the_last_at_the_clocks_factor(self):
-        clock = SimulatedTime(20)
-        clock.mark(after(0).timestamp(), after(1000).timestamp())
-        clock.mark(after(100).timestamp(), after(1005).timestamp())
-        clock.mark(after(700).timestamp(), after(1006).timestamp())
-        found = [clock.real(after(seconds)) for seconds in (0, 50, 100, 400, 700, 900)]
-        expected = [after(seconds) for seconds in (1000, 1002.5, 1005, 1005.5, 1006, 1016)]
-        for one, other in zip(found, expected, strict=True):
-            assert abs(one - other) < timedelta(milliseconds=1)
-
-    def test_before_the_first_mark_it_ran_at_the_clocks_factor(self):
-        clock = SimulatedTime(20)
-        clock.mark(after(0).timestamp(), after(1000).timestamp())
-        assert abs(clock.real(after(-40)) - after(998)) < timedelta(milliseconds=1)
-
-    def test_without_a_mark_nothing_is_known(self):
-        with pytest.raises(ValueError, match="No moment"):
-            SimulatedTime(20).real(NOW)
-
-
 def test_fates_are_read_from_the_simulators_own_table():
     outcomes = [
         {"digits": "", "shop_ends": "paid"},
@@ -104,10 +90,55 @@ def test_fates_are_read_from_the_simulators_own_table():
         {"digits": "7401", "name": "result_lost"},
         {"digits": "7413", "name": "result_forged"},
     ]
-    tables = {"outcomes": outcomes, "requests": requests}
-    fates = Fates(["7001", "7102"], ["1032", "2001"], ["7401", "7413"])
+    menu = [
+        {"digits": "", "name": "success"},
+        {"digits": "7301", "name": "confirmation_lost"},
+        {"digits": "7317", "name": "confirmation_forged"},
+    ]
+    tables = {"outcomes": outcomes, "requests": requests, "c2b": menu}
+    fates = Fates(["7001", "7102"], ["1032", "2001"], ["7401", "7413"], ["7301"])
     assert Fates.read(tables) == fates
     assert Fates.read(tables, in_a_hurry=True) == replace(fates, refund_troubles=["7401"])
+
+
+class TestTyping:
+    def test_a_right_number_in_any_spelling_is_that_number_and_fits_the_field(self):
+        dice = Random(1)
+        for _ in range(300):
+            number = new_order_number()
+            typed = spell(dice, number)
+            assert len(typed) <= 20
+            assert number in tidy_order_number(typed)
+
+    def test_a_wrong_number_is_no_number(self):
+        dice = Random(1)
+        for _ in range(300):
+            number = new_order_number()
+            wrong = mistype(dice, number)
+            assert 0 < len(wrong) <= 20
+            assert not is_order_number(wrong)
+
+    @pytest.mark.parametrize(("shillings", "parts"), [(1, 3), (2, 2), (3, 3), (7_001, 3)])
+    def test_parts_add_up_and_none_is_nothing(self, shillings, parts):
+        found = _split(Random(1), shillings, parts)
+        assert sum(found) == shillings
+        assert all(part > 0 for part in found)
+
+
+class TestOffice:
+    def test_a_command_that_fails_is_told_with_its_words(self, tmp_path):
+        environment = shop_environment(
+            database_url=f"sqlite:///{tmp_path}/sokoni.db",
+            queue_url=f"sqlite:///{tmp_path}/queue.db",
+            port=1,
+            public_url="http://127.0.0.1:1",
+            mpesa_base_url="http://127.0.0.1:1",
+        )
+        office = Office(tmp_path, environment)
+        assert office.run("db", "upgrade") is None
+        assert "Not complete" in office.fetch_list()
+        with pytest.raises(RuntimeError, match="`register-urls` failed: "):
+            office.register()
 
 
 class TestCrowd:
@@ -125,7 +156,7 @@ class TestCrowd:
         crowd.run(iter([lambda number=number: tell(number) for number in range(20)]), lambda: None)
         assert sorted(ended) == list(range(20))
         assert max(at_once) <= 3
-        assert (crowd.begun, crowd.broken) == (20, [])
+        assert (crowd.begun, crowd.told, crowd.broken) == (20, 20, [])
 
     def test_a_story_may_begin_another_which_is_told_to_its_end_too(self):
         ended = []
@@ -142,6 +173,7 @@ class TestCrowd:
 
         crowd.run(iter([tell]), lambda: None)
         assert sorted(ended) == ["first", "other"]
+        assert (crowd.begun, crowd.told, crowd.under_way) == (1, 1, 0)
 
     def test_a_story_that_breaks_is_kept_and_ends_no_other(self):
         ended = []
@@ -282,11 +314,14 @@ REPORT = Report(
     orders=2,
     attempts=3,
     moved=Money(2, 3_000_00),
+    from_menu=Money(1, 1_000_00),
     returned=Money(0, 0),
     booked=Money(2, 3_000_00),
+    placeless=Money(0, 0),
     held=Money(0, 0),
     held_back=Money(0, 0),
     disputed=Money(0, 0),
+    misread=Money(0, 0),
     owed=Money(0, 0),
     checks=[Check("payments lost", 0), Check("shillings unexplained", 0.0)],
     settle_p50_seconds=0.25,
@@ -294,6 +329,7 @@ REPORT = Report(
     payments_a_second=12.5,
     shopping_seconds=10.0,
     settling_seconds=2.0,
+    roads={"callback": 1, "pull": 1},
     disturbances={"database killed": 1},
     refusals={"out_of_stock": 3},
 )
@@ -305,6 +341,8 @@ class TestReport:
         lines = REPORT.to_text().splitlines()
         assert "payments lost                 0" in lines
         assert "payments that really moved    2 (KES 3,000.00)" in lines
+        assert "of these from the menu        1 (KES 1,000.00)" in lines
+        assert "stories                            2  pays" in lines
         assert lines[-1] == "Every shilling is explained."
 
     def test_what_does_not_hold_is_named_with_what_repeats_it(self):
@@ -325,6 +363,8 @@ class TestReport:
         document = REPORT.to_json()
         assert document["holds"] is True
         assert document["moved"] == {"times": 2, "cents": 300_000}
+        assert document["from_menu"] == {"times": 1, "cents": 100_000}
+        assert document["roads"] == {"callback": 1, "pull": 1}
         assert document["checks"][0] == {"name": "payments lost", "amount": 0, "rows": []}
 
 

@@ -5,16 +5,20 @@ from sqlalchemy import delete, insert, select, text, update
 
 from app.models import (
     Account,
+    ClaimState,
     LedgerEntry,
     LedgerEvent,
     Order,
     OrderLine,
     OrderStatus,
     Payment,
+    PaymentClaim,
+    PaymentKind,
     PaymentState,
     Product,
     Task,
     TaskKind,
+    TaskStatus,
 )
 from app.utils.clock import utc_now
 from drill.disturbances import DISTURBANCES
@@ -29,6 +33,8 @@ ZEROS = (
     "units oversold",
     "shelves that do not add up",
     "open attempts",
+    "claims undecided",
+    "receipts given to another",
     "messages unread",
     "orders not let go in time",
     "acknowledged and forgotten",
@@ -39,6 +45,7 @@ ZEROS = (
     "processes that died unkilled",
     "stories that broke off",
     "disturbances that failed",
+    "lists not read whole",
 )
 
 
@@ -98,7 +105,7 @@ def broken(drill, session) -> dict[str, list[str]]:
 
 @pytest.fixture
 def sale(drill, session):
-    """A payment that bought its order, with its event, its receipt at M-Pesa and its order."""
+    """A prompt that bought its order, with its event, its receipt at M-Pesa and its order."""
     matched = {
         booking.event_id: movement
         for movement, booking in drill.examine(session).comparison.matched
@@ -107,7 +114,11 @@ def sale(drill, session):
         select(Payment, LedgerEvent, Order)
         .join(LedgerEvent, LedgerEvent.payment_id == Payment.id)
         .join(Order, Order.id == Payment.order_id)
-        .where(Order.status == OrderStatus.PAID, Payment.mpesa_receipt.is_not(None))
+        .where(
+            Order.status == OrderStatus.PAID,
+            Payment.kind == PaymentKind.STK_PUSH,
+            Payment.mpesa_receipt.is_not(None),
+        )
         .order_by(Payment.id)
         .limit(1)
     ).one()
@@ -206,6 +217,80 @@ def test_money_in_no_book_is_explained_by_its_task_and_lost_without(drill, sessi
     found = broken(drill, session)
     assert found["payments lost"] == [movement.receipt]
     assert found["open attempts"] == [f"payment {payment.id}"]
+
+
+@pytest.fixture
+def stray(drill, session):
+    """Money without an order: its movement, and its booking."""
+    comparison = drill.examine(session).comparison
+    return next((moved, ours) for moved, ours in comparison.matched if ours in comparison.placeless)
+
+
+def test_money_without_an_order_is_unexplained_once_its_task_is_done(drill, session, stray):
+    movement, _ = stray
+    session.execute(
+        update(Task)
+        .where(Task.receipt == movement.receipt, Task.kind == TaskKind.UNMATCHED_MONEY)
+        .values(status=TaskStatus.DONE)
+    )
+    found = broken(drill, session)
+    assert found["shillings unexplained"] == [f"{movement.receipt} (nobody's, and no task)"]
+    assert f"I6 receipt {movement.receipt}" in found["audit findings"]
+
+
+def test_money_without_an_order_that_is_given_to_a_strangers_order_is_unexplained(
+    drill, session, stray
+):
+    movement, booking = stray
+    other = session.scalars(
+        select(Order).where(Order.number != movement.meant).order_by(Order.id).limit(1)
+    ).one()
+    for table, column in ((LedgerEvent, LedgerEvent.id), (LedgerEntry, LedgerEntry.event_id)):
+        session.execute(update(table).where(column == booking.event_id).values(order_id=other.id))
+    found = broken(drill, session)
+    assert found["shillings unexplained"][0] == f"{movement.receipt} (wrong order)"
+
+
+def test_money_from_the_menu_that_is_in_no_book_is_lost(drill, session):
+    comparison = drill.examine(session).comparison
+    movement, booking = next(pair for pair in comparison.matched if pair[0].is_from_menu)
+    session.execute(delete(LedgerEntry).where(LedgerEntry.event_id == booking.event_id))
+    session.execute(delete(LedgerEvent).where(LedgerEvent.id == booking.event_id))
+    session.execute(delete(Task).where(Task.receipt == movement.receipt))
+    assert broken(drill, session)["payments lost"] == [movement.receipt]
+
+
+def test_a_claim_that_nobody_decides_is_named(drill, session):
+    claim = session.scalars(select(PaymentClaim).order_by(PaymentClaim.id).limit(1)).one()
+    session.execute(delete(Task).where(Task.kind == TaskKind.PAYMENT_CLAIM))
+    for state in (ClaimState.OPEN, ClaimState.WITH_A_PERSON):
+        claim.state = state
+        assert f"claim {claim.id}" in broken(drill, session)["claims undecided"]
+    claim.state = ClaimState.REFUSED
+    assert f"claim {claim.id}" not in broken(drill, session).get("claims undecided", [])
+
+
+def test_a_claim_that_is_granted_for_a_strangers_money_is_named(drill, session):
+    claim = session.scalars(
+        select(PaymentClaim)
+        .where(PaymentClaim.state == ClaimState.REFUSED)
+        .order_by(PaymentClaim.id)
+        .limit(1)
+    ).one()
+    claim.state, claim.receipt = ClaimState.ACCEPTED, _receipt_of_another(drill, session, claim)
+    assert broken(drill, session)["receipts given to another"] == [f"claim {claim.id}"]
+
+
+def _receipt_of_another(drill, session, claim) -> str:
+    own = session.get_one(Order, claim.order_id).number
+    movements = drill.examine(session).movements
+    return next(one.receipt for one in movements if one.cents > 0 and one.meant not in {None, own})
+
+
+def test_a_claim_that_was_acknowledged_and_is_gone_is_named(drill, session):
+    claim_id = next(iter(drill.told.claims))
+    session.execute(update(PaymentClaim).where(PaymentClaim.id == claim_id).values(receipt="GONE"))
+    assert broken(drill, session)["acknowledged and forgotten"] == [f"claim {claim_id}"]
 
 
 def test_a_payment_that_is_open_again_is_named(drill, session, sale):

@@ -89,7 +89,8 @@ def installed(name: str) -> str:
     return found
 
 
-def start_nginx(folder: Path, web_port: int) -> Proxy:
+def start_nginx(folder: Path, web_port: int, other_port: int | None = None) -> Proxy:
+    """In front of the shop at ``web_port``, and of another where there is nobody unless told."""
     nginx = installed("nginx")
     certificate, key = make_certificate(folder)
     port, plain_port = free_port(), free_port()
@@ -100,7 +101,7 @@ def start_nginx(folder: Path, web_port: int) -> Proxy:
         ("/var/log/nginx/sokoni.log", f"{folder}/access.log"),
         ("/var/www/html", str(folder)),
         ("127.0.0.1:5000", f"127.0.0.1:{web_port}"),
-        ("127.0.0.1:5001", f"127.0.0.1:{free_port()}"),  # nobody is there just now
+        ("127.0.0.1:5001", f"127.0.0.1:{other_port or free_port()}"),
     ):
         assert old in conf
         conf = conf.replace(old, new)

@@ -17,6 +17,7 @@ from app.policies import Role
 from app.schemas.catalogue_csv import read_row
 from app.services.catalogue_csv import ExportRequest
 from app.services.catalogue_csv.export import PAGE
+from app.services.search import SearchAsk, search_products
 from tests.core import database_snapshot, differing_tables
 from tests.factories import NOW, actor_of, make_category, make_product, make_user
 
@@ -425,3 +426,19 @@ def test_categories_of_one_name_below_two_parents_are_two(database, admin, take_
         ("B", "women-shoes"),
         ("C", "shoes"),
     ]
+
+
+def test_what_a_file_brings_and_changes_is_found_at_once_and_forgiven(database, seller, take_in):
+    def found(query, **wanted):
+        with database.reading() as session:
+            answer = search_products(session, SearchAsk(query, **wanted))
+        return [product.name for product, _ in answer.rows], answer.corrected
+
+    take_in(seller, "sku,name,price\nK-1,Zumaridi kettle,150\nK-2,Tanzanite ring,9000\n")
+    assert found("zumarridi") == (["Zumaridi kettle"], "zumaridi")
+    assert found("kettle", max_price_cents=15_000) == (["Zumaridi kettle"], None)
+
+    take_in(seller, "sku,name,price\nK-1,Steel kettle,160\n")
+    assert found("zumarridi") == found("zumaridi") == ([], None)
+    assert found("kettle", max_price_cents=15_000) == ([], None)
+    assert found("steele", min_price_cents=16_000) == (["Steel kettle"], "steel")

@@ -109,10 +109,10 @@ def test_what_is_there_at_one_look_and_not_at_the_next_is_no_finding(work, datab
     spoil(database, product)
 
     @contextmanager
-    def mended_in_between():
+    def mended_in_between(**how):
         if next(looks) == number_of_checks(database) + 1:
             spoil(database, product, on_hand=5)
-        with database.reading() as session:
+        with database.reading(**how) as session:
             yield session
 
     seen = replace(work, database=_Read(database, mended_in_between))
@@ -134,8 +134,8 @@ def test_each_check_reads_in_a_transaction_of_its_own(work, database, product):
     opened = []
 
     @contextmanager
-    def counted():
-        with database.reading() as session:
+    def counted(**how):
+        with database.reading(**how) as session:
             opened.append(session)
             yield session
 

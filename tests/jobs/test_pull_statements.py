@@ -14,12 +14,10 @@ from app.jobs.expire_orders import expire_due_orders
 from app.jobs.pull_statements import (
     AGAIN_AFTER_TROUBLE,
     BATCH,
-    EVERY,
     LEASE_SECONDS,
     LONGEST_WINDOW,
     MOST_PAGES,
     PULL_PACE,
-    SETTLING,
     pull_statements,
     pull_when_due,
     register_for_list,
@@ -58,6 +56,7 @@ from tests.core import (
 from tests.factories import NOW, make_product
 
 HOUR = timedelta(hours=1)
+SETTLING = timedelta(minutes=5)
 
 
 def row(order=None, receipt="UKM0000PUL", **fields) -> PulledRow:
@@ -464,7 +463,7 @@ def test_the_sweep_pulls_once_an_hour(work, database, merchant, clock):
     pull_when_due(work)
     pull_when_due(work)
     assert len(merchant.pulls) == 1
-    assert next_pull(database) == NOW + EVERY
+    assert next_pull(database) == NOW + HOUR
     clock.advance(minutes=59)
     pull_when_due(work)
     assert len(merchant.pulls) == 1
@@ -477,6 +476,18 @@ def test_after_trouble_the_sweep_comes_back_sooner(work, database, merchant, clo
     merchant.errors["pull"] = MpesaUnavailable("down")
     pull_when_due(work)
     assert next_pull(database) == NOW + AGAIN_AFTER_TROUBLE
+
+
+def test_a_shop_may_pull_oftener_and_nearer_to_the_present(work, database, merchant, clock):
+    often = replace(work.config, mpesa_pull_every_seconds=90.0, mpesa_pull_settling_seconds=15.0)
+    work = replace(work, config=often)
+    pull_when_due(work)
+    assert merchant.pulls[0][1] == NOW - timedelta(seconds=15)
+    assert next_pull(database) == NOW + timedelta(seconds=90)
+    clock.advance(seconds=90)
+    merchant.errors["pull"] = MpesaUnavailable("down")
+    pull_when_due(work)
+    assert next_pull(database) == NOW + timedelta(seconds=180)
 
 
 def test_a_worker_that_dies_in_a_pull_loses_its_turn_when_the_lease_is_over(

@@ -1,7 +1,9 @@
 """The doorbell may be lost, doubled or rung for nothing; the worker outlives it all."""
 
+import contextlib
 import json
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from app.jobs.queue import (
 )
 from app.jobs.work import Work
 from app.ports import Ports
+from drill.processes import wait_until
 from tests.postgres import create_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,8 +83,8 @@ def ring_at():
     """Opens doorbells; they are closed when the test ends."""
     opened = []
 
-    def open_one(queue_url: str) -> HueyDoorbell:
-        opened.append(HueyDoorbell(queue_url))
+    def open_one(queue_url: str, **options) -> HueyDoorbell:
+        opened.append(HueyDoorbell(queue_url, **options))
         return opened[-1]
 
     yield open_one
@@ -105,6 +108,36 @@ def start_consumer(work):
     for consumer in running:
         consumer.stop(graceful=True)
         consumer.huey.storage.close()
+
+
+class Hangs:
+    """Takes connections and closes them, as a Redis that is in trouble; counts them."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self._thread = threading.Thread(target=self._take, daemon=True)
+        self._thread.start()
+
+    def _take(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.taken += 1
+                connection.close()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+@pytest.fixture
+def hangs():
+    made = Hangs()
+    yield made
+    made.close()
 
 
 def test_a_ring_runs_its_job_on_its_row(queue_url, recorder, start_consumer, ring_at):
@@ -132,9 +165,10 @@ def test_rings_are_counted_until_a_worker_hears_them(queue_url, recorder, start_
     assert doorbell.waiting() == 0
 
 
-def test_of_a_queue_that_is_down_nobody_knows_how_many_wait(ring_at, capsys):
-    assert ring_at("redis://127.0.0.1:1/0").waiting() is None
-    assert "queue_unreadable" in capsys.readouterr().err
+def test_of_a_queue_that_is_down_nobody_knows_how_many_wait(ring_at):
+    with capture_logs() as logs:
+        assert ring_at("redis://127.0.0.1:1/0").waiting() is None
+    assert [line["event"] for line in logs] == ["queue_unreadable"]
 
 
 def test_two_workers_side_by_side_run_each_ring_once(queue_url, recorder, start_consumer, ring_at):
@@ -161,6 +195,38 @@ def test_a_job_that_raises_is_logged_and_the_next_one_runs(
         assert recorder.wait_for(2) == [1, 2]
     failures = [(line["job"], line["row_id"]) for line in logs if line["event"] == "job_failed"]
     assert failures == [("look", 1)]
+
+
+@pytest.mark.fault("F49")
+def test_a_queue_that_goes_away_after_a_ring_was_heard_costs_no_worker(
+    queue_url, recorder, start_consumer, ring_at, work
+):
+    """Before and after each job Huey looks into a table of its own."""
+    start_consumer(queue_url)
+    doorbell = ring_at(queue_url)
+    doorbell.ring("look", 0)
+    recorder.wait_for(1)
+    rings = 3 * work.config.worker_threads
+    with capture_logs() as logs:
+        rename(queue_url, "kv", "gone")
+        for row_id in range(1, rings + 1):
+            doorbell.ring("look", row_id)
+        wait_until(lambda: len(logs) >= rings, "each ring ends in a warning")
+        rename(queue_url, "gone", "kv")
+    assert {line["event"] for line in logs} == {"queue_unreadable"}
+    doorbell.ring("look", 99)
+    assert recorder.wait_for(2) == [0, 99]
+
+
+def rename(queue_url: str, old: str, new: str) -> None:
+    """A table of Huey's, by its name without prefix."""
+    if queue_url.startswith("sqlite"):
+        file = queue_url.removeprefix("sqlite:///")
+        with contextlib.closing(sqlite3.connect(file, timeout=10)) as queue, queue:
+            queue.execute(f"ALTER TABLE {old} RENAME TO {new}")
+        return
+    with psycopg.connect(queue_url.replace("+psycopg", ""), autocommit=True) as queue:
+        queue.execute(f"ALTER TABLE sokoni_queue.huey_{old} RENAME TO huey_{new}")
 
 
 def test_a_ring_for_a_job_that_nobody_knows_is_a_warning(work, recorder):
@@ -210,14 +276,48 @@ def test_a_doorbell_that_is_down_costs_a_warning_and_little_time(queue_url, ring
     assert time.monotonic() - started_at < 15
 
 
+@pytest.mark.fault("F49")
+def test_a_doorbell_that_was_not_heard_is_left_alone_for_a_while(hangs, ring_at):
+    """Each ring may take seconds there, and a customer waits for it."""
+    now = [1000.0]
+    doorbell = ring_at(hangs.url, monotonic=lambda: now[0])
+    with capture_logs() as logs:
+        doorbell.ring("look", 1)
+        tries = hangs.taken
+        assert tries > 0
+        for row_id in range(2, 9):
+            doorbell.ring("look", row_id)
+        assert hangs.taken == tries
+        now[0] += 5
+        doorbell.ring("look", 9)
+        assert hangs.taken == 2 * tries
+        doorbell.ring("look", 10, delay_seconds=1)
+        assert hangs.taken == 2 * tries
+    assert [line["row_id"] for line in logs] == [1, 9]
+
+
+@pytest.mark.fault("F49")
+def test_one_ring_alone_tries_whether_the_doorbell_is_heard_again(queue_url, hangs, ring_at):
+    now = [1000.0]
+    doorbell = ring_at(hangs.url, monotonic=lambda: now[0])
+    doorbell.ring("look", 1)
+    now[0] += 5
+    doorbell._queue_url, doorbell._ring = queue_url, None
+    doorbell.ring("look", 2)
+    doorbell.ring("look", 3)
+    assert doorbell.waiting() == 2
+
+
 def test_a_doorbell_recovers_when_the_queue_does(tmp_path, recorder, start_consumer, ring_at):
     folder = tmp_path / "folder"
     folder.write_text("in the way")
-    doorbell = ring_at(f"sqlite:///{folder}/queue.db")
+    now = [1000.0]
+    doorbell = ring_at(f"sqlite:///{folder}/queue.db", monotonic=lambda: now[0])
     with capture_logs() as logs:
         doorbell.ring("look", 1)
     assert [line["event"] for line in logs] == ["doorbell_unanswered"]
     folder.unlink()
+    now[0] += 5
     doorbell.ring("look", 2)
     start_consumer(f"sqlite:///{folder}/queue.db")
     assert recorder.wait_for(1) == [2]

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import text, update
 
 from app import schema_migrations
 from app.db import Database
 from app.errors import InvalidInput, Unauthenticated
 from app.models import Category, Product, Task
+from app.models.base import MAX_CENTS
 from app.policies import Role
 from app.services.delete_product import delete_product
 from app.services.search import (
@@ -19,6 +24,7 @@ from app.services.search import (
 from app.services.search.candidates import Candidate
 from app.services.search.facets import facets_of
 from app.services.search.index import index_of
+from app.services.search.labels import price_labels
 from app.services.search.values import CategoryCount, Expression, PriceCount, StockCount, Term
 from app.services.search.words import forms_of, mistakes_between, spellings_of, words_of
 from tests.core import after, refused
@@ -119,7 +125,7 @@ def test_facets_count_what_was_ranked_and_say_when_there_is_more():
 
     found = [Candidate(1, 5, 7, 49_999, True), Candidate(2, 5, 8, 50_000, False)]
     found += [Candidate(3, 5, 8, 9_000_000, True), Candidate(4, 5, None, 0, True)]
-    facets = facets_of(found, Book())
+    facets = facets_of(found, Book(), 4)
 
     assert (facets.counted, facets.is_capped, facets.stock) == (4, False, StockCount(3, 1))
     assert facets.categories == [
@@ -131,8 +137,7 @@ def test_facets_count_what_was_ranked_and_say_when_there_is_more():
         PriceCount(50_000, 100_000, 1),
         PriceCount(2_500_000, None, 1),
     ]
-    assert facets_of(found[:1] * 1001, Book()).is_capped is True
-    assert facets_of(found[:1] * 1000, Book()).is_capped is False
+    assert facets_of(found, Book(), 3).is_capped is True
 
 
 # The index is kept by the database
@@ -165,15 +170,96 @@ def test_a_product_whose_row_goes_leaves_the_index(session, make):
     assert names(session, "boot") == []
 
 
-def test_a_change_of_stock_or_price_does_not_touch_the_index(session, make):
-    boot = make("Boot")
+def test_a_change_of_stock_or_by_a_few_shillings_does_not_touch_the_index(session, make):
+    boot = make("Boot", price_cents=150_000)
     before = index_rows(session)
-    boot.on_hand, boot.price_cents, boot.version, boot.updated_at = 3, 5, 2, after(hours=1)
+    boot.on_hand, boot.price_cents, boot.version, boot.updated_at = 3, 159_999, 2, after(hours=1)
     session.flush()
     session.execute(text("UPDATE products SET name = name, deleted_at = NULL, sku = sku"))
     assert index_rows(session) == before
+    boot.price_cents = 160_000
+    assert index_rows(session) != before
+    before = index_rows(session)
     boot.name = "Shoe"
     assert index_rows(session) != before
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "labels"),
+    [
+        (None, None, [f"p{digits}" for digits in range(1, 13)]),
+        (None, 20_000, ["p1", "p2", "p3", "p4", "p5d1", "p5d20"]),
+        (95, 100, ["p2d95", "p2d96", "p2d97", "p2d98", "p2d99", "p3d10"]),
+        (0, 0, ["p1d0"]),
+        (8, None, ["p1d8", "p1d9", *(f"p{digits}" for digits in range(2, 13))]),
+        (150_000, 159_998, ["p6d15"]),
+        (MAX_CENTS, None, ["p12d99"]),
+        (MAX_CENTS + 1, None, []),
+        (5, 4, []),
+    ],
+)
+def test_a_range_of_prices_is_made_of_few_labels(lowest, highest, labels):
+    assert price_labels(lowest, highest) == [f"\ue000{label}" for label in labels]
+
+
+@given(st.integers(0, MAX_CENTS), st.integers(0, MAX_CENTS), st.integers(0, MAX_CENTS))
+def test_every_price_of_a_range_has_one_of_its_labels_and_no_other_is_far_from_it(one, two, price):
+    low, high = sorted((one, two))
+    digits = str(price)
+    own = {f"p{len(digits)}", *(f"p{len(digits)}d{digits[:length]}" for length in (1, 2))}
+    labels = {label[1:] for label in price_labels(low, high)}
+
+    assert len(labels) <= 12 + 18 + 20
+    if low <= price <= high:
+        assert own & labels
+    elif own & labels:
+        assert low * 0.9 < price < high * 1.1
+
+
+def test_a_range_of_prices_is_exact_and_follows_every_change(session, make):
+    prices = [0, 1, 9, 10, 99, 100, 999, 1_000, 19_999, 20_000, 20_001, 20_999, 21_000, MAX_CENTS]
+    made = {price: make("Boot", price_cents=price).id for price in prices}
+    ends = [None, *prices, 5, 20_500]
+
+    def found(low, high):
+        ask = SearchAsk("boot", min_price_cents=low, max_price_cents=high)
+        return {product.price_cents for product, _ in search_products(session, ask).rows}
+
+    for low in ends:
+        for high in ends:
+            right = {
+                price
+                for price in prices
+                if (low is None or low <= price) and (high is None or price <= high)
+            }
+            assert found(low, high) == right
+    session.execute(update(Product).where(Product.id == made[99]).values(price_cents=30_000))
+    assert found(90, 99) == set()
+    assert found(30_000, 30_000) == {30_000}
+
+
+def test_hits_beyond_the_cap_are_told_of_and_not_counted(session, make):
+    make("Oldest boot", description="boot")
+    for number in range(4):
+        make("Pot" if number % 2 else "Boot", description="For a boot", stock=number // 2)
+
+    def told(most: int, **wanted):
+        found = search_products(session, SearchAsk("boot", most_ranked=most, **wanted))
+        facets = found.facets
+        return found.total, facets.counted, facets.is_capped, [row.name for row, _ in found.rows]
+
+    names = ["Boot", "Boot", "Oldest boot", "Pot", "Pot"]
+    assert told(6) == told(5) == (5, 5, False, names)
+    assert told(4) == (5, 5, True, names)
+    # Those of a name come first, however old they are; of the others the newest.
+    assert told(3) == (4, 4, True, names[:4])
+    assert told(1) == (2, 2, True, ["Boot", "Boot"])
+    assert told(1, in_stock=False) == (2, 2, True, ["Boot", "Pot"])
+    ask = SearchAsk("boot", most_ranked=3, limit=3)
+    second = search_products(
+        session, replace(ask, cursor=search_products(session, ask).next_cursor)
+    )
+    assert ([row.name for row, _ in second.rows], second.next_cursor) == (["Pot"], None)
 
 
 def test_a_category_is_found_by_the_name_that_it_has_now_and_counts_what_lies_below(session, make):
@@ -194,23 +280,32 @@ def test_a_category_is_found_by_the_name_that_it_has_now_and_counts_what_lies_be
     assert names(session, "footwear") == ["Parka", "Oxford"]
 
 
-def test_products_that_stood_there_before_the_index_are_in_it(database_kind, request, tmp_path):
+@pytest.mark.parametrize("revision", ["0004", "0021"])
+def test_products_that_stood_there_before_the_index_are_in_it(
+    database_kind, request, tmp_path, revision
+):
     if database_kind == "sqlite":
         url = f"sqlite:///{tmp_path}/older.db"
     else:
         worker = request.getfixturevalue("worker_id")
-        url = create_database(request.getfixturevalue("postgres_uri"), f"sokoni_older_{worker}")
+        url = create_database(
+            request.getfixturevalue("postgres_uri"), f"sokoni_{revision}_{worker}"
+        )
     database = Database(url)
     schema_migrations.upgrade(database)
     with database.transaction() as session:
         make_product(session, name="Kettle", description="Whistles")
         make_product(session, name="Gone", deleted_at=NOW)
-    schema_migrations.downgrade(database, "0004")
+    schema_migrations.downgrade(database, revision)
+    with database.transaction() as session:
+        session.execute(update(Product).values(description="It whistles", price_cents=777))
     schema_migrations.upgrade(database)
 
     with database.reading() as session:
         for query in ("kettle", "whist", "ketle"):
             assert names(session, query) == ["Kettle"]
+            assert names(session, query, min_price_cents=777, max_price_cents=777) == ["Kettle"]
+            assert names(session, query, min_price_cents=778) == []
         assert names(session, "gone") == []
     with database.transaction() as session:
         session.execute(update(Product).values(name="Teapot"))

@@ -46,6 +46,25 @@ def test_time_never_goes_back():
     assert clock.now() == STARTED_AT
 
 
+def test_with_real_dates_only_durations_are_simulated():
+    clock = SimulatedClock(1000, real_dates=True)
+    clock.advance(3600)
+    before = time.time()
+    began = clock.now()
+    assert before <= began.timestamp() <= time.time()
+    time.sleep(0.02)
+    passed = clock.seconds_since(began)
+    assert 20 <= passed <= (time.time() - before) * 1000
+    assert clock.at(clock.seconds() + 60_000) > clock.now() + timedelta(seconds=59)
+
+
+def test_without_them_a_duration_is_what_the_dates_say():
+    clock = SimulatedClock(0, STARTED_AT)
+    began = clock.now()
+    clock.advance(90)
+    assert clock.seconds_since(began) == 90
+
+
 @pytest.mark.parametrize("factor", [-1, 1e9, float("nan"), float("inf")])
 def test_a_pace_out_of_bounds_is_refused(factor):
     with pytest.raises(ValueError, match="clock factor"):

@@ -170,7 +170,7 @@ def test_every_option_reaches_the_configuration():
             *("--charge-percent", "0.55", "--payout-charge", "15", "--c2b-version", "v1"),
             *("--no-external-validation", "--validate-express", "--confirm-express", "never"),
             *("--phone-shape", "hashed", "--register-once", "--refuse-174379"),
-            *("--timestamp-minutes", "5", "--status-finds-express"),
+            *("--timestamp-minutes", "5", "--status-finds-express", "--real-dates"),
         ]
     )
     assert (config.validation_seconds, config.result_seconds) == (4, 2)
@@ -187,6 +187,7 @@ def test_every_option_reaches_the_configuration():
     assert config.refuse_174379
     assert config.timestamp_minutes == 5
     assert config.status_finds_express
+    assert config.real_dates
     assert (config.host, config.port, config.seed, config.clock_factor) == ("0.0.0.0", 7000, 9, 60)
     assert [one.describe() for one in config.merchants[-2:]] == [
         "paybill 600123",

@@ -15,9 +15,18 @@ def open_files(media_url: str) -> FileStore:
             return BucketFiles(_bucket(media_url))
         case "memory":
             return MemoryFiles()
+    return FolderFiles(folder_of(media_url) or Path())
+
+
+def folder_of(media_url: str) -> Path | None:
+    """The folder of this machine that MEDIA_URL names; None where the files are kept elsewhere."""
+    parts = urlsplit(media_url)
+    match parts.scheme:
+        case "s3" | "memory":
+            return None
         case "file":
-            return FolderFiles(Path(unquote(parts.path)))
-    return FolderFiles(Path(media_url).absolute())
+            return Path(unquote(parts.path))
+    return Path(media_url).absolute()
 
 
 def _bucket(media_url: str) -> Bucket:

@@ -2,6 +2,7 @@
 
 from app.services.refunds.apply_result import apply_refund_result
 from app.services.refunds.decide_refund import approve_refund, reject_refund
+from app.services.refunds.held import refunds_are_held
 from app.services.refunds.look_after import Question, begin_question, remind_of_hand
 from app.services.refunds.move_refund import hold_refund
 from app.services.refunds.plan_refund import (
@@ -61,6 +62,7 @@ __all__ = [
     "record_by_hand",
     "record_not_gone",
     "record_sent",
+    "refunds_are_held",
     "refunds_of_order",
     "refunds_of_receipts",
     "reject_refund",

@@ -20,7 +20,9 @@ from app.services.payment_evidence import lock_payment
 from app.services.receipts import find_receipt
 
 ALLOWED_MOVES: dict[RefundState, frozenset[RefundState]] = {
-    RefundState.AWAITING_APPROVAL: frozenset({RefundState.CREATED, RefundState.REJECTED}),
+    RefundState.AWAITING_APPROVAL: frozenset(
+        {RefundState.CREATED, RefundState.REJECTED, RefundState.UNKNOWN}
+    ),
     RefundState.CREATED: frozenset(
         {
             RefundState.PENDING,
@@ -42,7 +44,8 @@ ALLOWED_MOVES: dict[RefundState, frozenset[RefundState]] = {
 }
 """``unknown → pending`` is an acknowledgement that came late; ``failed → succeeded`` is money that
 went all the same, and money wins. What was done by hand alone goes from ``created`` to
-``rejected``: it was not done after all.
+``rejected``: it was not done after all. ``awaiting_approval → unknown`` is a restore's: after the
+backup it may have been approved and sent.
 """
 
 _LONGEST = 500

@@ -21,6 +21,7 @@ from app.services.payment_evidence import lock_payment
 from app.services.receipts import find_receipt
 from app.services.refund_shares import find_live_refund, refunded_cents_of, undoes_sale
 from app.services.refunds.choose_kind import choose_kind
+from app.services.refunds.held import refunds_are_held
 from app.services.refunds.move_refund import require_refunder
 from app.services.refunds.values import RefundRequest, RefundRules
 from app.utils.money import CENTS_PER_SHILLING, cents_to_wire
@@ -128,6 +129,8 @@ def _plan(session: Session, source: Source, ask: RefundRequest, rules: RefundRul
         amount_cents=amount_cents,
         msisdn=source.msisdn,
     )
+    if kind != RefundKind.BY_HAND:
+        _refuse_after_restore(session)
     if ask.restock and (
         source.order is None or not undoes_sale(session, source.order, amount_cents)
     ):
@@ -154,6 +157,16 @@ def _refuse_beside_others(session: Session, source: Source, ask: RefundRequest) 
         raise Conflict(
             "Another refund of this money was asked for meanwhile. Look at it first.",
             code="refunds_changed",
+        )
+
+
+def _refuse_after_restore(session: Session) -> None:
+    if refunds_are_held(session):
+        raise Conflict(
+            "The shop was restored from a backup, and may have sent this refund after it. Look at"
+            " the task about M-Pesa's statement first, or note what M-Pesa's portal shows as made"
+            " by hand.",
+            code="refunds_held",
         )
 
 

@@ -15,6 +15,7 @@ from app.models import (
 )
 from app.services.mpesa_requests import NewRequest, record_request
 from app.services.refunds.finish_refund import fail
+from app.services.refunds.held import keep_waiting, refunds_are_held
 from app.services.refunds.move_refund import Step, hold_refund, move_refund
 from app.services.refunds.values import RefundNews, RefundVerdict
 from app.utils.callback_secret import CallbackSecret
@@ -50,12 +51,16 @@ def begin_sending(
     """Put on record the one request that a refund makes; None where there is nothing to send.
 
     It may be called again or side by side: a refund that has a request, whatever became of it, is
-    never sent for a second time. While the lease lasts nobody else looks at the refund.
+    never sent for a second time. None is sent while a restored shop does not know what it sent
+    after its backup. While the lease lasts nobody else looks at the refund.
     """
     refund = hold_refund(session, refund_id).refund
     if refund.state != RefundState.CREATED or refund.kind == RefundKind.BY_HAND:
         return None
     if find_money_request(session, refund_id) is not None:
+        return None
+    if refunds_are_held(session):
+        keep_waiting(session, refund, now)
         return None
     kind = RefundKind(refund.kind)
     originator_id = f"refund-{refund.id}-{secret.hash[:24]}" if kind is RefundKind.PAYOUT else None

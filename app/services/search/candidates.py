@@ -10,7 +10,7 @@ from app.models import Product
 from app.services.categories import categories_within
 from app.services.search.index import MOST_LOOKED_AT, Index
 from app.services.search.scoring import Scorer
-from app.services.search.values import MOST_RANKED, Expression, SearchAsk, Term
+from app.services.search.values import Expression, PriceRange, SearchAsk, Term
 from app.services.search.words import words_of
 
 
@@ -30,10 +30,10 @@ def find_candidates(
     ask: SearchAsk,
     terms: tuple[Term, ...],
     *,
-    most: int = MOST_RANKED + 1,
+    most: int,
     only_names: bool = False,
 ) -> list[Candidate]:
-    """At most one more than are ranked, which tells that there would be others.
+    """At most ``most`` of them.
 
     Ranking every hit of a frequent word would take half a second among a million products. First
     come the newest whose name holds all words, then the newest that hold them anywhere.
@@ -42,21 +42,25 @@ def find_candidates(
     if ask.category is not None:
         within = categories_within(ask.category)
         category_ids = tuple(session.scalars(select(within.c.id).order_by(within.c.id)))
-        if not category_ids:
-            return []
+    prices = None
+    if ask.min_price_cents is not None or ask.max_price_cents is not None:
+        prices = PriceRange(ask.min_price_cents, ask.max_price_cents)
     conditions = _conditions(ask)
     scorer = Scorer(terms)
     found: dict[int, Candidate] = {}
     for in_name in (True,) if only_names else (True, False):
-        expression = Expression(terms, category_ids, ask.seller_id, in_name=in_name)
+        expression = Expression(terms, category_ids, ask.seller_id, prices, in_name=in_name)
+        if not all(expression.labels):
+            break  # nothing lies there
         for ids in index.hits(expression, most, MOST_LOOKED_AT):
             fresh = [product_id for product_id in ids if product_id not in found]
             if not fresh:
                 continue
-            for candidate in _load(session, [index.among(fresh), *conditions], scorer):
+            missing = most - len(found)
+            for candidate in _load(session, [index.among(fresh), *conditions], scorer, missing):
                 found[candidate.product_id] = candidate
-            if len(found) >= most:
-                return list(found.values())[:most]
+            if len(found) == most:
+                return list(found.values())
     return list(found.values())
 
 
@@ -73,7 +77,7 @@ def _conditions(ask: SearchAsk) -> list[ColumnElement[bool]]:
 
 
 def _load(
-    session: Session, conditions: Sequence[ColumnElement[bool]], scorer: Scorer
+    session: Session, conditions: Sequence[ColumnElement[bool]], scorer: Scorer, most: int
 ) -> list[Candidate]:
     rows = session.execute(
         select(
@@ -86,6 +90,7 @@ def _load(
         )
         .where(*conditions)
         .order_by(Product.id.desc())
+        .limit(most)
     )
     return [
         Candidate(

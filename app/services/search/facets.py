@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from app.services.search.candidates import Candidate
 from app.services.search.categories import CategoryBook
-from app.services.search.values import MOST_RANKED, CategoryCount, Facets, PriceCount, StockCount
+from app.services.search.values import CategoryCount, Facets, PriceCount, StockCount
 
 _PRICE_STEPS_CENTS = (0, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000)
 _MOST_CATEGORIES = 20
 
 
-def facets_of(candidates: Sequence[Candidate], book: CategoryBook) -> Facets:
+def facets_of(candidates: Sequence[Candidate], book: CategoryBook, most_ranked: int) -> Facets:
     in_stock = sum(candidate.is_in_stock for candidate in candidates)
     return Facets(
         counted=len(candidates),
-        is_capped=len(candidates) > MOST_RANKED,
+        is_capped=len(candidates) > most_ranked,
         categories=_categories(candidates, book),
         prices=_prices(candidates),
         stock=StockCount(in_stock, len(candidates) - in_stock),

@@ -19,7 +19,6 @@ from app.services.search.index import Index, index_of
 from app.services.search.scoring import SCALE
 from app.services.search.tasks import find_tasks
 from app.services.search.values import (
-    MOST_RANKED,
     MOST_WORDS,
     Found,
     SearchAsk,
@@ -69,10 +68,10 @@ def search(session: Session, actor: Actor | None, ask: SearchAsk) -> SearchResul
     page = ahead[: ask.limit]
     return SearchResult(
         rows=_rows(session, page),
-        facets=facets_of(items, book),
+        facets=facets_of(items, book, ask.most_ranked),
         corrected=" ".join(corrected) if corrected else None,
         next_cursor=write_cursor(ask, page[-1]) if len(ahead) > len(page) else None,
-        total=min(len(places), MOST_RANKED + 1),
+        total=min(len(places), ask.most_ranked + 1),
     )
 
 
@@ -112,7 +111,10 @@ def _find(
     ask: SearchAsk,
     terms: tuple[Term, ...],
 ) -> tuple[list[Candidate], dict[int, int]]:
-    items = [] if ask.kind is SearchKind.TASKS else find_candidates(session, index, ask, terms)
+    items = []
+    if ask.kind is not SearchKind.TASKS:
+        # One more than are ranked tells that there would be others.
+        items = find_candidates(session, index, ask, terms, most=ask.most_ranked + 1)
     if actor is None or ask.kind is SearchKind.ITEMS:
         return items, {}
     return items, find_tasks(session, actor, terms)

@@ -10,8 +10,8 @@ from app.services.search.postgresql_index import PostgresqlIndex
 from app.services.search.sqlite_index import SqliteIndex
 from app.services.search.values import Expression
 
-MOST_LOOKED_AT = 10_000
-"""Of so many of the newest hits those are taken that also have the right price or stock."""
+MOST_LOOKED_AT = 5_000
+"""Of so many of the newest hits those are taken that also have the right stock and price."""
 
 
 class Index(Protocol):

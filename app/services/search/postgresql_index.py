@@ -20,9 +20,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.models import Product
+from app.services.search.labels import category_label
 from app.services.search.values import Expression, Term
 
-_LABEL = "\ue000"  # before the ids that stand among a product's words: migrations/versions/0005
 _LONGEST_INDEXED = 60  # letters of a word
 _SAMPLE = 2_000
 _WINDOW = 20_000
@@ -95,10 +95,7 @@ def _batches(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 
 def _query(expression: Expression) -> str:
     parts = [_alternatives(term, in_name=expression.in_name) for term in expression.terms]
-    if expression.category_ids is not None:
-        parts.append([_quoted(f"{_LABEL}c{one}") for one in expression.category_ids])
-    if expression.seller_id is not None:
-        parts.append([_quoted(f"{_LABEL}s{expression.seller_id}")])
+    parts += [[_quoted(label) for label in group] for group in expression.labels]
     return " & ".join("(" + " | ".join(dict.fromkeys(part)) + ")" for part in parts)
 
 
@@ -108,7 +105,7 @@ def _alternatives(term: Term, *, in_name: bool) -> list[str]:
     if term.is_prefix:
         words.append(_quoted(mark + term.word[:_LONGEST_INDEXED]) + ":*")
     if not in_name:
-        words += [_quoted(f"{_LABEL}c{category_id}") for category_id in term.category_ids]
+        words += [_quoted(category_label(category_id)) for category_id in term.category_ids]
     return words
 
 

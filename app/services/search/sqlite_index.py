@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
 from app.models import Product
+from app.services.search.labels import category_label
 from app.services.search.values import Expression, Term
 
-_LABEL = "\ue000"  # before the ids that stand among a product's words: migrations/versions/0005
 _MOST_COMPLETIONS = 50
 _HIGHEST = "\U0010ffff"
 
@@ -64,10 +64,7 @@ class SqliteIndex:
 
     def _match(self, expression: Expression) -> str:
         parts = [self._alternatives(term, expression) for term in expression.terms]
-        if expression.category_ids is not None:
-            parts.append([f"{_LABEL}c{category_id}" for category_id in expression.category_ids])
-        if expression.seller_id is not None:
-            parts.append([f"{_LABEL}s{expression.seller_id}"])
+        parts += expression.labels
         # Words hold letters and digits alone; in quotes none of them is an operator.
         return " AND ".join(
             "(" + " OR ".join(f'"{word}"' for word in dict.fromkeys(part)) + ")" for part in parts
@@ -78,7 +75,7 @@ class SqliteIndex:
         if term.is_prefix:
             words += self._words_that_begin(term.word)
         if not expression.in_name:
-            words += [f"{_LABEL}c{category_id}" for category_id in term.category_ids]
+            words += [category_label(category_id) for category_id in term.category_ids]
         return words
 
     def _words_that_begin(self, prefix: str) -> tuple[str, ...]:

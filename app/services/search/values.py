@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from app.models import Task
 from app.services.pages import DEFAULT_LIMIT
 from app.services.product_rows import ProductRow
+from app.services.search.labels import category_label, price_labels, seller_label
 
 MOST_WORDS = 8
 """What is typed behind them is not looked for."""
 
 MOST_RANKED = 1000
-"""So many of the newest hits are ranked among themselves."""
+"""See SearchAsk.most_ranked."""
 
 T = TypeVar("T")
 
@@ -27,7 +28,8 @@ class SearchKind(StrEnum):
 class SearchAsk:
     """What somebody looks for. ``kind`` None: products, and tasks for who is signed in.
 
-    The filters are the catalogue's, and about products alone.
+    The filters are the catalogue's, and about products alone. ``most_ranked`` of the newest hits
+    are ranked among themselves.
     """
 
     query: str
@@ -40,6 +42,7 @@ class SearchAsk:
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
     include_total: bool = False
+    most_ranked: int = MOST_RANKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class SearchResult(Generic[T]):
     """One page, the best first, each row with its score from 0 to 1.
 
     ``corrected`` is the query that was answered, where the one that was asked found nothing.
-    ``total`` stops counting one behind MOST_RANKED.
+    ``total`` stops counting one behind what is ranked.
     """
 
     rows: list[tuple[T, float]]
@@ -114,11 +117,34 @@ class Term:
     category_ids: tuple[int, ...] = ()
 
 
+class PriceRange(NamedTuple):
+    """Both ends are in it; None: there is no such end."""
+
+    lowest: int | None
+    highest: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What the index is asked: all terms together, in some categories, of one seller."""
+    """What the index is asked: all terms together, in some categories, of one seller.
+
+    Of ``prices`` it finds a few more, just outside the range.
+    """
 
     terms: tuple[Term, ...]
     category_ids: tuple[int, ...] | None = None
     seller_id: int | None = None
+    prices: PriceRange | None = None
     in_name: bool = False
+
+    @property
+    def labels(self) -> list[list[str]]:
+        """One of each group must stand beside the words."""
+        groups = []
+        if self.category_ids is not None:
+            groups.append([category_label(category_id) for category_id in self.category_ids])
+        if self.seller_id is not None:
+            groups.append([seller_label(self.seller_id)])
+        if self.prices is not None:
+            groups.append(price_labels(*self.prices))
+        return groups

@@ -156,7 +156,7 @@ def _page(
     brought: StatementReport | None = None,
     refused_upload: bool = False,
 ) -> Response:
-    with reading() as session:
+    with reading(may_pause=True) as session:
         report = reconcile(session, span, mpesa_numbers(current_config()), now())
     return page(
         "office/reconciliation.html",

@@ -113,6 +113,7 @@ REFUND_SOURCE_WORDS: dict[str, str] = {
     "request": mark("Asked for"),
     "approval": mark("Approved"),
     "rejection": mark("Called off"),
+    "restore": mark("Restored from a backup"),
     "sending": mark("Sent to M-Pesa"),
     "result": mark("M-Pesa reported"),
     "silence": mark("No report that counts"),
