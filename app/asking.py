@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import TypeEngine
 
 CONNECTION = "sokoni_connection"
@@ -160,6 +161,15 @@ class Prepared:
         rows: Sequence[Row] = self._execute(reader, values).fetchall()
         return rows
 
+    def once(self, session: Session) -> Sequence[Row]:
+        """As rows(), but asked once in a transaction(): for what one need not see change in it."""
+        rows: Sequence[Row] | None = session.info.get(self)
+        if rows is None:
+            rows = self.rows(session)
+            if CONNECTION in session.info:
+                session.info[self] = rows
+        return rows
+
     def run(self, session: Session, **values: Any) -> None:
         """For a statement that answers nothing."""
         self._execute(session, values)
@@ -220,6 +230,12 @@ def let_know(session: Session, row: Known) -> Known:
         session.expunge(undone)
     session.add(row)
     return row
+
+
+def take_over(row: object, values: Mapping[str, Any]) -> None:
+    """Let a row that a session knows show what a statement has just written into it."""
+    for name, value in values.items():
+        set_committed_value(row, name, value)
 
 
 class _Compiled:
