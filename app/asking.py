@@ -30,6 +30,11 @@ from sqlalchemy.types import TypeEngine
 CONNECTION = "sokoni_connection"
 """Where a session that lives for one transaction keeps its connection at hand."""
 
+_WITHOUT_WAITING = {
+    "sqlite": "PRAGMA synchronous = NORMAL",
+    "postgresql": "SET synchronous_commit TO off",
+}
+
 Row = tuple[Any, ...]
 Known = TypeVar("Known")
 
@@ -37,12 +42,14 @@ Known = TypeVar("Known")
 class Asking:
     """Connections of their own, outside transactions: one for each thread that is just asking.
 
-    A statement is asked again where its connection turns out to be lost, and what one changes may
-    be lost when the power goes: they are for reading, and for counts that may be off by one.
+    A statement is asked again where its connection turns out to be lost: one that writes may have
+    written before that, and has to be such that twice is as good as once. What one writes may be
+    lost when the power goes, unless they are ``lasting``.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, lasting: bool = False) -> None:
         self._engine = engine
+        self._lasting = lasting
         self._idle: list[Any] = []
         self.lost = 0
         """How often the server, or the way to it, was found to be gone."""
@@ -90,12 +97,11 @@ class Asking:
         return connection, True
 
     def _prepare(self, connection: Any) -> None:
-        """No transactions, and nobody waits for the disk."""
-        if self.dialect.name == "sqlite":  # whose driver begins nothing by itself: app/db.py
-            connection.execute("PRAGMA synchronous = NORMAL")
-        else:
+        """No transactions, and nobody waits for the disk unless it has to last."""
+        if self.dialect.name != "sqlite":  # whose driver begins nothing by itself: app/db.py
             connection.autocommit = True
-            connection.execute("SET synchronous_commit TO off")
+        if not self._lasting:
+            connection.execute(_WITHOUT_WAITING[self.dialect.name])
 
     def _let_go(self, failed: Any) -> bool:
         """After an error. Answers whether the connection is lost; the others then are, too."""
@@ -109,14 +115,25 @@ class Asking:
     def _told(
         self, statement: str, values: Mapping[str, Any], error: Exception, *, is_lost: bool
     ) -> BaseException:
-        return DBAPIError.instance(
-            statement,
-            dict(values),
-            error,
-            self._driver_error,
-            connection_invalidated=is_lost,
-            dialect=self.dialect,
-        )
+        return _in_sqlalchemys_words(self.dialect, statement, values, error, is_lost=is_lost)
+
+
+def _in_sqlalchemys_words(
+    dialect: Dialect,
+    statement: str,
+    values: Mapping[str, Any],
+    error: Exception,
+    *,
+    is_lost: bool,
+) -> BaseException:
+    return DBAPIError.instance(
+        statement,
+        dict(values),
+        error,
+        dialect.loaded_dbapi.Error,
+        connection_invalidated=is_lost,
+        dialect=dialect,
+    )
 
 
 Reader = Session | Asking
@@ -181,7 +198,19 @@ class Prepared:
         if connection is None or connection.closed:
             connection = session.connection()
         compiled = self._for(connection.dialect)
-        return connection.exec_driver_sql(compiled.text, compiled.values(values))
+        given = compiled.values(values)
+        if connection.dispatch.before_cursor_execute:  # somebody wants to be told of each statement
+            return connection.exec_driver_sql(compiled.text, given)
+        driver = connection.connection.dbapi_connection
+        try:
+            return driver.execute(compiled.text, given)  # type: ignore[union-attr] # DB-API lacks it
+        except connection.dialect.loaded_dbapi.Error as error:
+            is_lost = bool(getattr(driver, "closed", False))
+            if is_lost:
+                connection.invalidate(error)
+            raise _in_sqlalchemys_words(
+                connection.dialect, compiled.text, given, error, is_lost=is_lost
+            ) from error
 
     def _for(self, dialect: Dialect) -> "_Compiled":
         known = self._compiled.get(dialect.name)

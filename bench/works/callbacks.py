@@ -37,6 +37,9 @@ _EVERY_SECONDS = 0.05
 _LOOK_SECONDS = 0.002
 _MEDIAN_MS, _LATE_MS = 100.0, 1_000.0
 _READERS = 80
+_OF_TIME = {"I7", "I8"}
+"""What is wrong because nobody has seen to it for a while: in a database that was kept, all is."""
+
 _ORDERING = 4
 
 
@@ -170,6 +173,7 @@ def _worker(shop: Shop) -> Iterator[None]:
 
 def _check_books(shop: Shop) -> None:
     with shop.database.reading() as session:
-        findings = audit(session, utc_now())
+        found = audit(session, utc_now())
+    findings = [finding for finding in found if finding.invariant not in _OF_TIME]
     if findings:
         raise RuntimeError(f"The books do not add up: {findings[:5]}")

@@ -12,7 +12,7 @@ from app.jobs.process_message import process_backlog, process_message, process_w
 from app.jobs.registry import sweep
 from app.models import InboxMessage, InboxSource, Order, Payment, Task
 from app.services.audit import audit
-from app.services.inbox import ReceivedMessage, keep_message
+from app.services.inbox import ReceivedMessage
 from tests.core import (
     ask_to_pay,
     buy,
@@ -22,6 +22,7 @@ from tests.core import (
     push_ids,
 )
 from tests.factories import make_product
+from tests.inbox import keep_message
 from tests.safaricom import callback_body
 
 pytestmark = pytest.mark.usefixtures("logs")
