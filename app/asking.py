@@ -19,14 +19,21 @@ from sqlalchemy import (
     Update,
     bindparam,
     insert,
+    inspect,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.types import TypeEngine
 
 CONNECTION = "sokoni_connection"
 """Where a session that lives for one transaction keeps its connection at hand."""
+
+_WITHOUT_WAITING = {
+    "sqlite": "PRAGMA synchronous = NORMAL",
+    "postgresql": "SET synchronous_commit TO off",
+}
 
 Row = tuple[Any, ...]
 Known = TypeVar("Known")
@@ -35,12 +42,14 @@ Known = TypeVar("Known")
 class Asking:
     """Connections of their own, outside transactions: one for each thread that is just asking.
 
-    A statement is asked again where its connection turns out to be lost, and what one changes may
-    be lost when the power goes: they are for reading, and for counts that may be off by one.
+    A statement is asked again where its connection turns out to be lost: one that writes may have
+    written before that, and has to be such that twice is as good as once. What one writes may be
+    lost when the power goes, unless they are ``lasting``.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, lasting: bool = False) -> None:
         self._engine = engine
+        self._lasting = lasting
         self._idle: list[Any] = []
         self.lost = 0
         """How often the server, or the way to it, was found to be gone."""
@@ -88,12 +97,11 @@ class Asking:
         return connection, True
 
     def _prepare(self, connection: Any) -> None:
-        """No transactions, and nobody waits for the disk."""
-        if self.dialect.name == "sqlite":  # whose driver begins nothing by itself: app/db.py
-            connection.execute("PRAGMA synchronous = NORMAL")
-        else:
+        """No transactions, and nobody waits for the disk unless it has to last."""
+        if self.dialect.name != "sqlite":  # whose driver begins nothing by itself: app/db.py
             connection.autocommit = True
-            connection.execute("SET synchronous_commit TO off")
+        if not self._lasting:
+            connection.execute(_WITHOUT_WAITING[self.dialect.name])
 
     def _let_go(self, failed: Any) -> bool:
         """After an error. Answers whether the connection is lost; the others then are, too."""
@@ -107,14 +115,25 @@ class Asking:
     def _told(
         self, statement: str, values: Mapping[str, Any], error: Exception, *, is_lost: bool
     ) -> BaseException:
-        return DBAPIError.instance(
-            statement,
-            dict(values),
-            error,
-            self._driver_error,
-            connection_invalidated=is_lost,
-            dialect=self.dialect,
-        )
+        return _in_sqlalchemys_words(self.dialect, statement, values, error, is_lost=is_lost)
+
+
+def _in_sqlalchemys_words(
+    dialect: Dialect,
+    statement: str,
+    values: Mapping[str, Any],
+    error: Exception,
+    *,
+    is_lost: bool,
+) -> BaseException:
+    return DBAPIError.instance(
+        statement,
+        dict(values),
+        error,
+        dialect.loaded_dbapi.Error,
+        connection_invalidated=is_lost,
+        dialect=dialect,
+    )
 
 
 Reader = Session | Asking
@@ -159,6 +178,15 @@ class Prepared:
         rows: Sequence[Row] = self._execute(reader, values).fetchall()
         return rows
 
+    def once(self, session: Session) -> Sequence[Row]:
+        """As rows(), but asked once in a transaction(): for what one need not see change in it."""
+        rows: Sequence[Row] | None = session.info.get(self)
+        if rows is None:
+            rows = self.rows(session)
+            if CONNECTION in session.info:
+                session.info[self] = rows
+        return rows
+
     def run(self, session: Session, **values: Any) -> None:
         """For a statement that answers nothing."""
         self._execute(session, values)
@@ -170,7 +198,19 @@ class Prepared:
         if connection is None or connection.closed:
             connection = session.connection()
         compiled = self._for(connection.dialect)
-        return connection.exec_driver_sql(compiled.text, compiled.values(values))
+        given = compiled.values(values)
+        if connection.dispatch.before_cursor_execute:  # somebody wants to be told of each statement
+            return connection.exec_driver_sql(compiled.text, given)
+        driver = connection.connection.dbapi_connection
+        try:
+            return driver.execute(compiled.text, given)  # type: ignore[union-attr] # DB-API lacks it
+        except connection.dialect.loaded_dbapi.Error as error:
+            is_lost = bool(getattr(driver, "closed", False))
+            if is_lost:
+                connection.invalidate(error)
+            raise _in_sqlalchemys_words(
+                connection.dialect, compiled.text, given, error, is_lost=is_lost
+            ) from error
 
     def _for(self, dialect: Dialect) -> "_Compiled":
         known = self._compiled.get(dialect.name)
@@ -214,8 +254,17 @@ class PreparedRows:
 def let_know(session: Session, row: Known) -> Known:
     """Let a session know a row that was written beside it, as if the session had read it."""
     make_transient_to_detached(row)
+    key = inspect(row).key
+    if (undone := session.identity_map.get(key)) is not None:  # rolled back, and its id used again
+        session.expunge(undone)
     session.add(row)
     return row
+
+
+def take_over(row: object, values: Mapping[str, Any]) -> None:
+    """Let a row that a session knows show what a statement has just written into it."""
+    for name, value in values.items():
+        set_committed_value(row, name, value)
 
 
 class _Compiled:

@@ -62,8 +62,8 @@ _uses_reserve: ContextVar[bool] = ContextVar("uses_reserve", default=False)
 
 
 class Database:
-    """An engine and the ways to use it: reading() and transaction(), and ``asking`` for what each
-    request asks.
+    """An engine and the ways to use it: reading() and transaction(), ``asking`` for what each
+    request asks, and ``keeping`` for a report that is one row and nothing else.
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class Database:
             else sessionmaker(self.reserve, expire_on_commit=False)
         )
         self._asking = Asking(self.engine)
-        self._reserved_asking = self._asking if self.reserve is None else Asking(self.reserve)
+        self.keeping = Asking(self.reserve or self.engine, lasting=True)
         self.bell: Bell | None = None
         self._turn = threading.Lock()
 
     @property
     def asking(self) -> Asking:
-        return self._reserved_asking if _uses_reserve.get() else self._asking
+        return self.keeping if _uses_reserve.get() else self._asking
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -167,7 +167,7 @@ class Database:
 
     def dispose(self) -> None:
         self._asking.close()
-        self._reserved_asking.close()
+        self.keeping.close()
         self.engine.dispose()
         if self.reserve is not None:
             self.reserve.dispose()

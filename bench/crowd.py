@@ -38,17 +38,25 @@ class Crowd:
     buyers: Sequence[Buyer]
     products: Sequence[int]
 
-    def spread(self, *, bare: bool = False) -> list[Request]:
-        """Orders of two lines, each by another buyer, of whatever they like."""
+    def spread(self, *, bare: bool = False, is_counted: bool = False) -> list[Request]:
+        """Orders of two lines, each by another buyer, of whatever they like.
+
+        ``bare``: for the driver alone, which counts for the limits if it is told to.
+        """
         draw = random.Random("orders")
-        return [order(buyer, draw.sample(self.products, 2), bare=bare) for buyer in self.buyers]
+        return [
+            order(buyer, draw.sample(self.products, 2), bare=bare, is_counted=is_counted)
+            for buyer in self.buyers
+        ]
 
     def on_one(self, product_id: int) -> list[Request]:
         """Orders of one unit of the same product, each by another buyer."""
         return [order(buyer, [product_id]) for buyer in self.buyers]
 
 
-def order(buyer: Buyer, products: Sequence[int], *, bare: bool = False) -> Request:
+def order(
+    buyer: Buyer, products: Sequence[int], *, bare: bool = False, is_counted: bool = False
+) -> Request:
     """``bare``: for the driver alone, which believes whoever says who they are."""
     document: dict[str, object] = {
         "products": [{"product_id": product_id, "quantity": 1} for product_id in products]
@@ -60,6 +68,7 @@ def order(buyer: Buyer, products: Sequence[int], *, bare: bool = False) -> Reque
     }
     if bare:
         document |= {"user_id": buyer.user_id, "session_id": buyer.session_id}
+        document["is_counted"] = is_counted
     else:
         headers["Authorization"] = f"Bearer {buyer.token}"
     path = f"{PREFIX}/orders" if bare else "/api/orders"

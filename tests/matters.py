@@ -24,7 +24,7 @@ from app.services.confirm_payment import confirm_payment
 from app.services.due_payments import note_no_verdict
 from app.services.end_order import cancel_order
 from app.services.fail_payment import fail_payment
-from app.services.inbox import ReceivedMessage, finish_message, keep_message, report_stuck_message
+from app.services.inbox import ReceivedMessage, finish_message, report_stuck_message
 from app.services.payment_evidence import Failure, Proof
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
@@ -32,6 +32,7 @@ from app.services.records import Matter, file_task
 from app.services.settle_payment import settle_payment
 from tests.core import SCHEDULE, after, ask_to_pay, buy, make_buyer, pay
 from tests.factories import NOW, actor_of, make_product
+from tests.inbox import keep_message
 
 TIMED_OUT = Failure("query", PaymentState.FAILED, "1037", "DS timeout", "We could not reach you.")
 LIED = PushStatus(Verdict.FAILED, "1032", "Request cancelled by user")

@@ -276,3 +276,54 @@ def test_without_a_bell_nothing_is_rung(database):
         make_category(session, "Shoes")
         ring_after_commit(session, "look", 1)
     assert names(database) == ["Shoes"]
+
+
+def test_threads_take_turns_in_writing_a_sqlite_file(database, database_kind):
+    """On PostgreSQL they need not: whoever writes something else goes on."""
+    done, wrote = [], threading.Event()
+
+    def write() -> None:
+        with database.transaction() as session:
+            make_category(session, "Hats")
+        done.append("second")
+        wrote.set()
+
+    with database.turn():
+        second = threading.Thread(target=write)
+        second.start()
+        if database_kind == "postgresql":
+            assert wrote.wait(30)
+        done.append("first")
+    second.join()
+    order = ["second", "first"] if database_kind == "postgresql" else ["first", "second"]
+    assert done == order
+
+
+def test_only_what_is_just_asked_does_not_wait_for_the_disk(database, database_kind):
+    """The tests' own server waits for no disk at all."""
+    is_sqlite = database_kind == "sqlite"
+    setting = "SELECT setting, source FROM pg_settings WHERE name = 'synchronous_commit'"
+    ask = "PRAGMA synchronous" if is_sqlite else setting
+    with database.transaction() as session:
+        kept = tuple(session.execute(text(ask)).one())
+    asked = tuple(database.asking.rows(ask, {})[0])
+    if is_sqlite:
+        assert (kept, asked) == ((2,), (1,))
+    else:
+        assert (kept[1] != "session", asked) == (True, ("off", "session"))
+
+
+@pytest.mark.fault("F35")
+def test_a_connection_that_the_server_has_ended_is_not_used_again(database, database_kind):
+    if database_kind == "sqlite":
+        pytest.skip("about PostgreSQL alone")
+    with database.reading() as session:
+        ours = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    other = Database(database.url.render_as_string(hide_password=False))
+    try:
+        with other.transaction() as session:
+            session.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": ours})
+    finally:
+        other.dispose()
+    with database.reading() as session:
+        assert session.execute(text("SELECT pg_backend_pid()")).scalar_one() != ours

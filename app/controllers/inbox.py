@@ -7,11 +7,10 @@ import structlog
 from flask import Response, jsonify, request
 
 from app.context import current_work, now
-from app.db import transaction
 from app.jobs.process_message import RING_EVERY_SECONDS, process_message
 from app.jobs.work import Work
 from app.models import InboxSource
-from app.services.inbox import MAX_BODY_BYTES, ReceivedMessage, keep_message
+from app.services.inbox import MAX_BODY_BYTES, ReceivedMessage, store_message
 from app.utils.failpoints import failpoint
 from app.utils.intake import wait_for_a_pause
 
@@ -45,8 +44,8 @@ def keep_and_answer(
         request_id=request_id,
     )
     work = current_work()
-    with transaction() as session:
-        message_id = keep_message(session, message, now()).id
+    with work.database.turn():
+        message_id = store_message(work.database.keeping, message, now())
     failpoint("after_inbox_commit")
     if not work.ports.run_soon(lambda: _process_after_answer(work, message_id)):
         _ring_for_backlog(work, message_id)

@@ -12,7 +12,7 @@ from app.services.fail_payment import fail_payment
 from app.services.hold_for_review import hold_for_review
 from app.services.payment_evidence import Failure, Proof, Settlement, lock_payment
 from app.services.records import Matter, file_task, record_payment_event
-from app.services.settle_payment import settle_payment
+from app.services.settle_payment import settle_locked
 from app.utils.money import cents_to_wire
 
 
@@ -37,7 +37,7 @@ def apply_callback(session: Session, payment_id: int, claim: CallbackClaim, now:
     receipt proves nothing, so the status query decides; another amount is a contradiction that
     only a person resolves.
     """
-    _, payment = lock_payment(session, payment_id)
+    order, payment = lock_payment(session, payment_id)
     if mismatch := _find_mismatch(payment, claim):
         _report_mismatch(session, payment, TaskKind.MISMATCHED_CALLBACK, mismatch, now)
         _look_soon(session, payment, now)
@@ -65,7 +65,7 @@ def apply_callback(session: Session, payment_id: int, claim: CallbackClaim, now:
         receipt=claim.receipt,
         amount_verified=True,
     )
-    outcome = settle_payment(session, payment_id, proof, now)
+    outcome = settle_locked(session, order, payment, proof, now)
     if outcome is Settlement.SETTLED:
         payment.next_check_at = now + CONFIRM_AFTER
         payment.check_count = 0  # the checks from here on are the confirmation's

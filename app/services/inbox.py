@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.asking import Prepared, Reader, let_know
+from app.asking import Prepared, Reader
 from app.models import InboxMessage, InboxSource, Payment, Task, TaskKind
 from app.models.base import table_of
 from app.services.records import Matter, file_task, solve_tasks
@@ -55,9 +56,16 @@ def is_secret_of_payment(reader: Reader, payment_id: int, secret: CallbackSecret
     return any(kept is not None and secret.matches(kept) for (kept,) in rows)
 
 
-def keep_message(session: Session, message: ReceivedMessage, now: datetime) -> InboxMessage:
-    """Store a message before anybody reads it; a body beyond the limit is cut and marked."""
-    values = {
+def store_message(reader: Reader, message: ReceivedMessage, now: datetime) -> int:
+    """Store a message before anybody reads it, and answer its id. A body beyond the limit is cut
+    and marked. Stored twice it is read twice, which is as good as once.
+    """
+    ((message_id,),) = _KEEP.rows(reader, **_values(message, now))
+    return int(message_id)
+
+
+def _values(message: ReceivedMessage, now: datetime) -> dict[str, Any]:
+    return {
         "source": message.source,
         "payment_id": message.payment_id,
         "request_id": message.request_id,
@@ -68,9 +76,6 @@ def keep_message(session: Session, message: ReceivedMessage, now: datetime) -> I
         "received_at": now,
         "attempts": 0,
     }
-    ((message_id,),) = _KEEP.rows(session, **values)
-    nothing_yet = {"processed_at": None, "outcome": None, "error": None}
-    return let_know(session, InboxMessage(id=message_id, **values, **nothing_yet))
 
 
 def claim_message(session: Session, message_id: int) -> InboxMessage | None:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
+from app.asking import Prepared, PreparedRows
 from app.models import (
     Account,
     LedgerEntry,
@@ -16,7 +17,18 @@ from app.models import (
     Payment,
     Refund,
 )
+from app.models.base import table_of
 from app.utils.money import CENTS_PER_SHILLING, whole_shillings
+
+_EVENT = ("kind", "reference", "order_id", "payment_id", "created_at")
+_WRITE_EVENT = Prepared(
+    insert(table_of(LedgerEvent))
+    .values({column: bindparam(column) for column in _EVENT})
+    .returning(table_of(LedgerEvent).c.id)
+)
+_WRITE_ENTRIES = PreparedRows(
+    table_of(LedgerEntry), "event_id", "order_id", "account", "amount_cents", "created_at"
+)
 
 
 def book_payment(session: Session, payment: Payment, owed_as: Account, now: datetime) -> None:
@@ -162,16 +174,18 @@ def _receipt_event(kind: LedgerEventKind, receipt: MpesaReceipt, now: datetime) 
 def _book(session: Session, event: LedgerEvent, entries: Mapping[Account, int]) -> None:
     if sum(entries.values()) != 0:
         raise RuntimeError(f"{event.kind} {event.reference} does not add up to zero: {entries}")
-    session.add(event)
-    session.flush()
-    session.add_all(
-        LedgerEntry(
-            event_id=event.id,
-            order_id=event.order_id,
-            account=account,
-            amount_cents=cents,
-            created_at=event.created_at,
-        )
-        for account, cents in entries.items()
+    values = {column: getattr(event, column) for column in _EVENT}
+    ((event_id,),) = _WRITE_EVENT.rows(session, **values)
+    _WRITE_ENTRIES.put(
+        session,
+        [
+            {
+                "event_id": event_id,
+                "order_id": event.order_id,
+                "account": account,
+                "amount_cents": cents,
+                "created_at": event.created_at,
+            }
+            for account, cents in entries.items()
+        ],
     )
-    session.flush()

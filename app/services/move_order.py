@@ -1,11 +1,12 @@
 """The steps of an order's life: which are allowed, how one is taken, and being fulfilled."""
 
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import Session
 
+from app.asking import take_over
 from app.errors import Conflict, Forbidden, NotFound
 from app.models import (
     LIVE_STATES,
@@ -82,7 +83,7 @@ def move_order(
     before = OrderStatus(order.status)
     if to not in ALLOWED_MOVES[before]:
         raise RuntimeError(f"An order never goes from {before} to {to}.")
-    values = {"status": to, "updated_at": now}
+    values: dict[str, Any] = {"status": to, "updated_at": now}
     if to is OrderStatus.PAID:
         values["paid_at"] = now
     moved = session.execute(
@@ -90,10 +91,11 @@ def move_order(
         .where(Order.id == order.id, Order.status == before)
         .values(**values)
         .returning(Order.id)
+        .execution_options(synchronize_session=False)
     ).one_or_none()
     if moved is None:
         raise RuntimeError(f"Order {order.id} moved under our lock.")
-    session.refresh(order, ["status", "updated_at", "paid_at"])
+    take_over(order, values)
     record_order_event(session, order, before, now, actor_id=actor_id, reason=reason)
 
 

@@ -5,6 +5,7 @@ What is put into a history or filed for a person is also told to the merchant's 
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, insert, select, update
 from sqlalchemy.orm import Session
@@ -25,14 +26,30 @@ from app.models import (
     TaskPriority,
     TaskStatus,
 )
-from app.models.base import table_of
+from app.models.base import Base, table_of
 from app.services.insert_once import insert_once
 from app.services.webhooks.news import tell_of_order, tell_of_payment, tell_of_task
 
 _DETAIL_LENGTH = 500
-_ORDER_STEP = ("order_id", "from_status", "to_status", "actor_id", "reason", "created_at")
-_PUT_ORDER_EVENT = Prepared(
-    insert(table_of(OrderEvent)).inline().values({name: bindparam(name) for name in _ORDER_STEP})
+
+
+def _putting(model: type[Base], *columns: str) -> Prepared:
+    """Writes a row beside whatever the session holds back: those who record are in the middle of
+    something. What the row is about is there already.
+    """
+    values: dict[str, Any] = {column: bindparam(column) for column in columns}
+    return Prepared(insert(table_of(model)).inline().values(values))
+
+
+_PUT_ORDER_EVENT = _putting(
+    OrderEvent, "order_id", "from_status", "to_status", "actor_id", "reason", "created_at"
+)
+_PUT_PAYMENT_EVENT = _putting(
+    PaymentEvent, "payment_id", "from_status", "to_status", "source", "detail", "created_at"
+)
+_PUT_NOTIFICATION = _putting(
+    Notification,
+    *("user_id", "kind", "title", "body", "order_id", "product_id", "task_id", "created_at"),
 )
 
 
@@ -46,15 +63,16 @@ def record_order_event(
     reason: str | None = None,
 ) -> None:
     """Put the step that ``order`` has just taken into its history."""
-    _PUT_ORDER_EVENT.run(
-        session,
-        order_id=order.id,
-        from_status=from_status,
-        to_status=order.status,
-        actor_id=actor_id,
-        reason=reason,
-        created_at=now,
-    )
+    with session.no_autoflush:
+        _PUT_ORDER_EVENT.run(
+            session,
+            order_id=order.id,
+            from_status=from_status,
+            to_status=order.status,
+            actor_id=actor_id,
+            reason=reason,
+            created_at=now,
+        )
     tell_of_order(session, order, from_status, now)
 
 
@@ -69,8 +87,9 @@ def record_payment_event(
     detail: str | None = None,
 ) -> None:
     """Put a step of a payment, or news that moved nothing, into its history."""
-    session.add(
-        PaymentEvent(
+    with session.no_autoflush:
+        _PUT_PAYMENT_EVENT.run(
+            session,
             payment_id=payment_id,
             from_status=from_status,
             to_status=to_status,
@@ -78,7 +97,6 @@ def record_payment_event(
             detail=detail[:_DETAIL_LENGTH] if detail else None,
             created_at=now,
         )
-    )
     tell_of_payment(session, payment_id, from_status, to_status, now)
 
 
@@ -95,8 +113,9 @@ def notify(
     task_id: int | None = None,
 ) -> None:
     """Leave a plain message for one user, and say what it is about."""
-    session.add(
-        Notification(
+    with session.no_autoflush:
+        _PUT_NOTIFICATION.run(
+            session,
             user_id=user_id,
             kind=kind,
             title=title,
@@ -106,7 +125,6 @@ def notify(
             task_id=task_id,
             created_at=now,
         )
-    )
 
 
 def tell_unpaid(session: Session, order: Order, message: str, now: datetime) -> None:

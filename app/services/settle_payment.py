@@ -9,9 +9,11 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.asking import take_over
 from app.models import (
     LIVE_STATES,
     MpesaReceipt,
+    Order,
     Payment,
     PaymentKind,
     PaymentState,
@@ -35,6 +37,13 @@ _MAY_SUCCEED = (*LIVE_STATES, PaymentState.FAILED, PaymentState.CANCELLED)
 def settle_payment(session: Session, payment_id: int, proof: Proof, now: datetime) -> Settlement:
     """Count the money once and do what follows from it."""
     order, payment = lock_payment(session, payment_id)
+    return settle_locked(session, order, payment, proof, now)
+
+
+def settle_locked(
+    session: Session, order: Order, payment: Payment, proof: Proof, now: datetime
+) -> Settlement:
+    """settle_payment for who has called lock_payment before, and changed neither but here."""
     standing = _standing_of(session, payment, proof)
     if standing is Standing.CONFLICT:
         return _report_conflict(session, payment, proof, now)
@@ -140,27 +149,28 @@ def _report_conflict(session: Session, payment: Payment, proof: Proof, now: date
 
 def _mark_succeeded(session: Session, payment: Payment, proof: Proof, now: datetime) -> None:
     before = payment.status
+    values = {
+        "status": PaymentState.SUCCEEDED,
+        "amount_verified": proof.amount_verified,
+        "result_code": proof.result_code,
+        "result_desc": proof.result_desc,
+        "customer_message": PAID_MESSAGE,
+        "review_reason": None,
+        "next_check_at": None,
+        "leased_until": None,
+        "finished_at": now,
+        "updated_at": now,
+    }
     moved = session.execute(
         update(Payment)
         .where(Payment.id == payment.id, Payment.status.in_(_MAY_SUCCEED))
-        .values(
-            status=PaymentState.SUCCEEDED,
-            amount_verified=proof.amount_verified,
-            result_code=proof.result_code,
-            result_desc=proof.result_desc,
-            customer_message=PAID_MESSAGE,
-            review_reason=None,
-            next_check_at=None,
-            leased_until=None,
-            finished_at=now,
-            updated_at=now,
-        )
+        .values(**values)
         .returning(Payment.id)
         .execution_options(synchronize_session=False)
     ).one_or_none()
     if moved is None:
         raise RuntimeError(f"Payment {payment.id} moved under our lock.")
-    session.refresh(payment)
+    take_over(payment, values)
     record_payment_event(
         session,
         payment.id,

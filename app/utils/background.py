@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import BoundedSemaphore
 
-_THREADS = 2
+_THREADS = 4
 _WAITING = 64
 
 

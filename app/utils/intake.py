@@ -14,6 +14,7 @@ _PAUSE_SECONDS = 0.005
 _LONGEST_WAIT_SECONDS = 0.25
 
 _lock = threading.Lock()
+_looking_out = threading.Lock()
 _inside = 0
 _left_at = 0.0
 
@@ -33,6 +34,8 @@ def taking_in() -> Iterator[None]:
 
 
 def wait_for_a_pause() -> None:
-    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
-    while (now := time.monotonic()) < deadline and (_inside or now - _left_at < _PAUSE_SECONDS):
-        time.sleep(_PAUSE_SECONDS)
+    """One looks out for it at a time; the others wait for their turn to do so."""
+    with _looking_out:
+        deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+        while (now := time.monotonic()) < deadline and (_inside or now - _left_at < _PAUSE_SECONDS):
+            time.sleep(_PAUSE_SECONDS)

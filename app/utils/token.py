@@ -6,15 +6,17 @@ token without ``exp``, calls one without ``type`` an access token, and asks the 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import jwt
-from flask import Flask, current_app, g
+from flask import Flask, current_app
 from flask_jwt_extended import (
     JWTManager,
     create_access_token,
@@ -33,7 +35,6 @@ _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _USER_ID = re.compile(r"[1-9][0-9]{0,17}")
 _OPAQUE_ID = re.compile(r"[0-9a-f]{32}")
 _EXTENSION = "sokoni_token_clock"
-_DECODED = "sokoni_tokens"
 
 
 class TokenKind(StrEnum):
@@ -69,6 +70,29 @@ def new_opaque_id() -> str:
     return uuid4().hex
 
 
+@lru_cache(maxsize=4096)
+def _claims_signed(encoded: str, secret: str) -> Mapping[str, Any]:
+    """What a token says that was signed with the secret. It says so for ever: the moments, and
+    whether the sign-in still stands, are looked at each time. Raises what jwt.decode does.
+    """
+    claims: dict[str, Any] = jwt.decode(
+        encoded,
+        secret,
+        algorithms=[ALGORITHM],
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        options={
+            "require": REQUIRED_CLAIMS,
+            "strict_aud": True,
+            # The moments are held against our own clock, below.
+            "verify_exp": False,
+            "verify_nbf": False,
+            "verify_iat": False,
+        },
+    )
+    return MappingProxyType(claims)
+
+
 class _Manager(JWTManager):
     """Reads tokens strictly: one algorithm, every claim there, our own audience and issuer."""
 
@@ -78,22 +102,7 @@ class _Manager(JWTManager):
         csrf_value: str | None = None,  # noqa: ARG002 - the library's signature
         allow_expired: bool = False,  # noqa: ARG002, FBT001, FBT002 - likewise
     ) -> dict[str, Any]:
-        claims: dict[str, Any] = jwt.decode(
-            encoded_token,
-            current_app.config["JWT_SECRET_KEY"],
-            algorithms=[ALGORITHM],
-            audience=AUDIENCE,
-            issuer=ISSUER,
-            options={
-                "require": REQUIRED_CLAIMS,
-                "strict_aud": True,
-                # The moments are held against our own clock, below.
-                "verify_exp": False,
-                "verify_nbf": False,
-                "verify_iat": False,
-            },
-        )
-        return claims
+        return dict(_claims_signed(encoded_token, current_app.config["JWT_SECRET_KEY"]))
 
 
 def init_tokens(
@@ -168,17 +177,12 @@ def read_token(encoded: str, kind: TokenKind) -> Claims:
 
 
 def _decode(encoded: str) -> dict[str, Any]:
-    """Once a request: the limits ask whose it is as well as the guard."""
-    known: dict[str, dict[str, Any]] = g.setdefault(_DECODED, {})
-    if encoded in known:
-        return known[encoded]
     if len(encoded) > LONGEST_TOKEN or not _SHAPE.fullmatch(encoded):
         raise BadToken("It does not look like a token.")
     try:
         claims: dict[str, Any] = decode_token(encoded)
     except (jwt.PyJWTError, ValueError, RecursionError) as error:
         raise BadToken(str(error)) from error
-    known[encoded] = claims
     return claims
 
 

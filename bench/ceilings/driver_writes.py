@@ -21,6 +21,13 @@ writes = Blueprint("bare_writes", __name__)
 
 _here = threading.local()
 
+_COUNT = (
+    "INSERT INTO rate_counters (key, hits, expires_at) VALUES (:key, 1, :ends)"
+    " ON CONFLICT (key) DO UPDATE SET"
+    " hits = CASE WHEN rate_counters.expires_at <= :at THEN 1 ELSE rate_counters.hits + 1 END,"
+    " expires_at = CASE WHEN rate_counters.expires_at <= :at THEN :ends"
+    " ELSE rate_counters.expires_at END RETURNING hits, expires_at"
+)
 _SIGN_IN = (
     "SELECT users.id, users.role, users.username FROM users"
     " JOIN login_sessions ON login_sessions.user_id = users.id"
@@ -34,6 +41,10 @@ _CLAIM_KEY = (
 )
 _LOCK_BUYER = "SELECT id FROM users WHERE id = :user_id FOR NO KEY UPDATE"
 _COUNT_OPEN = "SELECT count(*) FROM orders WHERE user_id = :user_id AND status = 'pending'"
+_OFFERS = (
+    "SELECT id, seller_id, name, price_cents, low_stock_threshold, on_hand - reserved FROM products"
+    " WHERE id IN (:product_0, :product_1) AND deleted_at IS NULL"
+)
 _HOLD = (
     "UPDATE products SET reserved = reserved + 1, version = version + 1 WHERE id = :product_id"
     " AND deleted_at IS NULL AND on_hand - reserved >= 1 RETURNING id, seller_id, name,"
@@ -73,51 +84,60 @@ _KEEP_ANSWER = (
 
 @writes.post("/orders")
 def place() -> Response:
+    """Two lines, in the order in which the shop does it."""
     asked = request.get_json()
     wanted = [line["product_id"] for line in asked["products"]]
-    buyer = {"user_id": asked["user_id"], "session_id": asked["session_id"]}
-    connection = _connection()
-    now = _moment(datetime.now(UTC))
-    later = _moment(datetime.now(UTC) + timedelta(minutes=15))
-    _run(connection, _SIGN_IN, {**buyer, "now": now})
-    _begin(connection)
-    claim = {"key": request.headers["Idempotency-Key"], "hash": "0" * 64}
-    ((key_id,),) = _run(connection, _CLAIM_KEY, {**buyer, **claim, "now": now, "later": later})
-    if not _is_sqlite(connection):
-        _run(connection, _LOCK_BUYER, buyer)
-    _run(connection, _COUNT_OPEN, buyer)
-    held = {
-        product_id: _run(connection, _HOLD, {"product_id": product_id})[0]
-        for product_id in sorted(wanted)
-    }
-    _run(connection, _ENDPOINTS, {})
+    moment = datetime.now(UTC)
     values: dict[str, Any] = {
-        **buyer,
-        "number": token_hex(6).upper(),
-        "total": sum(row[3] for row in held.values()),
-        "now": now,
-        "later": later,
+        "user_id": asked["user_id"],
+        "session_id": asked["session_id"],
+        "key": request.headers["Idempotency-Key"],
+        "hash": "0" * 64,
+        "now": _moment(moment),
+        "later": _moment(moment + timedelta(minutes=15)),
+        **{f"product_{at}": product_id for at, product_id in enumerate(wanted)},
     }
+    aside = _connection(lasting=False)
+    if asked["is_counted"]:
+        at = moment.timestamp()
+        _run(aside, _COUNT, {"key": f"bare:{asked['user_id']}", "at": at, "ends": at + 60})
+    _run(aside, _SIGN_IN, values)
+    connection = _connection()
+    _begin(connection)
+    body = _place_in_transaction(connection, wanted, values)
+    connection.execute("COMMIT")
+    return Response(body, 201, mimetype="application/json")
+
+
+def _place_in_transaction(connection: Any, wanted: list[int], values: dict[str, Any]) -> str:
+    ((key_id,),) = _run(connection, _CLAIM_KEY, values)
+    if not _is_sqlite(connection):
+        _run(connection, _LOCK_BUYER, values)
+    _run(connection, _COUNT_OPEN, values)
+    offers = {row[0]: row for row in _run(connection, _OFFERS, values)}
+    values["number"] = token_hex(6).upper()
+    values["total"] = sum(row[3] for row in offers.values())
     ((order_id,),) = _run(connection, _ORDER, values)
     values["order_id"] = order_id
+    _run(connection, _EVENT, values)
+    _run(connection, _ENDPOINTS, values)
+    body = json.dumps(
+        {"id": order_id, "number": values["number"], "products": wanted, "": "x" * 500}
+    )
+    kept = {"body": body, "location": f"/api/orders/{order_id}", "key_id": key_id}
+    _run(connection, _KEEP_ANSWER, kept)
+    for product_id in sorted(wanted):
+        _run(connection, _HOLD, {"product_id": product_id})
     for at, product_id in enumerate(wanted):
-        _, seller_id, name, price, *_ = held[product_id]
-        line = {"product": product_id, "seller": seller_id, "name": name, "price": price}
-        values |= {f"{what}_{at}": value for what, value in line.items()}
+        _, seller_id, name, price, *_ = offers[product_id]
+        values |= {f"seller_{at}": seller_id, f"name_{at}": name, f"price_{at}": price}
     for head, row in (
         (_LINES, _LINE),
         (_RESERVATIONS, _RESERVATION),
         (_MOVEMENTS, _MOVEMENT),
     ):
         _run(connection, head + ", ".join(row.format(at) for at in range(len(wanted))), values)
-    _run(connection, _EVENT, values)
-    body = json.dumps(
-        {"id": order_id, "number": values["number"], "products": wanted, "": "x" * 500}
-    )
-    answer = {"body": body, "location": f"/api/orders/{order_id}", "key_id": key_id}
-    _run(connection, _KEEP_ANSWER, answer)
-    connection.execute("COMMIT")
-    return Response(body, 201, mimetype="application/json")
+    return body
 
 
 _MESSAGE = (
@@ -144,19 +164,23 @@ def keep(payment_id: int) -> Response:
     return Response(b'{"ResultCode":0,"ResultDesc":"Accepted"}', mimetype="application/json")
 
 
-def _connection() -> Any:
-    """One a thread; the driver prepares what recurs by itself."""
-    connection = getattr(_here, "connection", None)
+def _connection(*, lasting: bool = True) -> Any:
+    """One a thread, and another for what need not wait for the disk, as the shop has; the driver
+    prepares what recurs by itself.
+    """
+    name = "lasting" if lasting else "aside"
+    connection = getattr(_here, name, None)
     if connection is None:
         url = make_url(current_app.config["DATABASE_URL"])
         if url.get_backend_name() == "sqlite":
             connection = sqlite3.connect(str(url.database), isolation_level=None, timeout=10)
-            for pragma in SQLITE_PRAGMAS:
+            for pragma in SQLITE_PRAGMAS if lasting else (*SQLITE_PRAGMAS, "synchronous=NORMAL"):
                 connection.execute(f"PRAGMA {pragma}")
         else:
             dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-            connection = psycopg.connect(dsn, autocommit=True, options=POSTGRES_OPTIONS)
-        _here.connection = connection
+            options = POSTGRES_OPTIONS + ("" if lasting else " -c synchronous_commit=off")
+            connection = psycopg.connect(dsn, autocommit=True, options=options)
+        setattr(_here, name, connection)
     return connection
 
 

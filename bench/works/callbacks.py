@@ -2,8 +2,8 @@
 
 Keeping: each is stored and answered; the ceiling stores the same row by the driver alone. Then the
 same while ten times as many readers ask as there is room for: readers are sent away, reports are
-not. Paying: reports come one after the other while buyers order without a pause, and the database
-is watched for each order to be paid. What is told is the time from sending the report.
+not. Paying: reports come one after the other while four buyers order without a pause, and the
+database is watched for each order to be paid. What is told is the time from sending the report.
 """
 
 import http.client
@@ -37,6 +37,10 @@ _EVERY_SECONDS = 0.05
 _LOOK_SECONDS = 0.002
 _MEDIAN_MS, _LATE_MS = 100.0, 1_000.0
 _READERS = 80
+_OF_TIME = {"I7", "I8"}
+"""What is wrong because nobody has seen to it for a while: in a database that was kept, all is."""
+
+_ORDERING = 4
 
 
 def measure(bench: Bench) -> Iterator[Line]:
@@ -103,7 +107,7 @@ def _paying(bench: Bench, shop: Shop, crowd: Crowd) -> Iterator[Line]:
         watch = _Watch()
         seconds = _PAID * _EVERY_SECONDS + 1
         buyers = threading.Thread(
-            target=lambda: bench.drive(Side.of(shop, *orders), seconds, bench.options.connections)
+            target=lambda: bench.drive(Side.of(shop, *orders), seconds, _ORDERING)
         )
         looking = threading.Thread(target=_look, args=(shop, prompts, watch))
         buyers.start()
@@ -169,6 +173,7 @@ def _worker(shop: Shop) -> Iterator[None]:
 
 def _check_books(shop: Shop) -> None:
     with shop.database.reading() as session:
-        findings = audit(session, utc_now())
+        found = audit(session, utc_now())
+    findings = [finding for finding in found if finding.invariant not in _OF_TIME]
     if findings:
         raise RuntimeError(f"The books do not add up: {findings[:5]}")

@@ -60,7 +60,10 @@ def measure(bench: Bench) -> Iterator[Line]:
 
 def _spread(bench: Bench, books: _Books, crowd: Crowd, *, counted: bool) -> Line:
     shop = books.shop
-    ours, bare = Side.of(shop, *crowd.spread()), Side.of(shop, *crowd.spread(bare=True))
+    ours, bare = (
+        Side.of(shop, *crowd.spread()),
+        Side.of(shop, *crowd.spread(bare=True, is_counted=counted)),
+    )
     duel = bench.duel(ours, bare)
     books.answered += duel.answered
     return Line(

@@ -376,6 +376,25 @@ def test_a_callback_that_cannot_be_processed_now_is_left_to_the_worker(
     assert doorbell.rings == [("process_message", message.id, 0)]
 
 
+def test_a_burst_of_callbacks_is_left_to_the_worker_with_one_ring(
+    make_app, ports, database, doorbell, payment, monkeypatch
+):
+    monkeypatch.setattr(inbox, "_rung_at", float("-inf"))
+    monkeypatch.setattr(inbox, "RING_EVERY_SECONDS", 60.0)
+    app = make_app()
+    app.extensions[WORK] = replace(
+        app.extensions[WORK], ports=replace(ports, run_soon=lambda _read: False)
+    )
+    client, body = app.test_client(), callback_body(*push_ids(payment.id))
+    answers = [post_callback(client, secret_path(payment), body) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    with database.reading() as session:
+        kept = session.scalars(select(InboxMessage.id).order_by(InboxMessage.id)).all()
+    assert len(kept) == 3
+    assert doorbell.rings == [("process_backlog", kept[0], 0)]
+
+
 def test_attack_80_83_callbacks_out_of_order_and_twice_leave_the_money_where_it_is(
     client, database, order, payment
 ):

@@ -19,10 +19,11 @@ from app.models import (
 )
 from app.ports import StatusAsk
 from app.services.claims import ClaimRequest, claim_payment
-from app.services.inbox import ReceivedMessage, keep_message
+from app.services.inbox import ReceivedMessage
 from app.utils.callback_secret import split_callback_token
 from tests.core import buy, database_snapshot, make_buyer
 from tests.factories import actor_of, make_product
+from tests.inbox import keep_message
 from tests.looking import is_sound
 from tests.safaricom import notice_body, result_body
 

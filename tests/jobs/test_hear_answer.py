@@ -12,10 +12,11 @@ from app.jobs.heard import Heard, Listener
 from app.jobs.process_message import process_message
 from app.models import InboxMessage, InboxSource, MpesaRequest, RequestKind, Task
 from app.ports import BalanceAsk
-from app.services.inbox import ReceivedMessage, keep_message
+from app.services.inbox import ReceivedMessage
 from app.services.mpesa_requests import NewRequest, record_request
 from tests.core import SECRET, database_snapshot, differing_tables
 from tests.factories import NOW
+from tests.inbox import keep_message
 from tests.safaricom import result_body
 
 pytestmark = pytest.mark.usefixtures("logs")

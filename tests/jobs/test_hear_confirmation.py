@@ -23,7 +23,7 @@ from app.models import (
 from app.services.audit import audit
 from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
-from app.services.inbox import ReceivedMessage, keep_message
+from app.services.inbox import ReceivedMessage
 from app.services.move_order import lock_order
 from app.services.receipts import find_receipt
 from app.services.unmatched_money import attach_money
@@ -40,6 +40,7 @@ from tests.core import (
     task_kinds,
 )
 from tests.factories import actor_of, make_product, make_user
+from tests.inbox import keep_message
 from tests.safaricom import callback_body, notice_body
 
 pytestmark = pytest.mark.usefixtures("logs")

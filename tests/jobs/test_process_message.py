@@ -8,10 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from app.jobs import hear_callback
-from app.jobs.process_message import process_message, process_waiting_messages
+from app.jobs.process_message import process_backlog, process_message, process_waiting_messages
 from app.jobs.registry import sweep
 from app.models import InboxMessage, InboxSource, Order, Payment, Task
-from app.services.inbox import ReceivedMessage, keep_message
+from app.services.inbox import ReceivedMessage
 from tests.core import (
     ask_to_pay,
     buy,
@@ -21,6 +21,7 @@ from tests.core import (
     push_ids,
 )
 from tests.factories import make_product
+from tests.inbox import keep_message
 from tests.looking import is_sound
 from tests.safaricom import callback_body
 
@@ -333,3 +334,37 @@ def test_a_database_that_stutters_is_no_fault_of_the_message(
     process_waiting_messages(work)
     assert outcome(database, first) == "settled"
     assert tasks(database) == []
+
+
+def test_a_bell_for_a_backlog_has_all_of_it_read_and_each_message_tried_once(
+    work, database, clock, payment, doorbell, monkeypatch
+):
+    body = callback_body(*push_ids(payment.id))
+    tried, hear = [], hear_callback.read_stk_callback
+
+    def remember(body: bytes):
+        tried.append(body)
+        if body == b"{}":
+            raise KeyError("a reader's own mistake")
+        return hear(body)
+
+    monkeypatch.setattr(hear_callback, "read_stk_callback", remember)
+    broken = keep(database, clock, b"{}", payment.id)
+    young = [keep(database, clock, body, payment.id) for _ in range(2)]
+    process_backlog(work, young[0])
+
+    assert tried == [b"{}", body, body]
+    assert outcome(database, broken) is None
+    assert [outcome(database, one) for one in young] == ["settled", "already_settled"]
+    assert doorbell.rings == []
+
+
+def test_after_a_good_many_messages_the_bell_is_rung_again(
+    work, database, clock, payment, doorbell, monkeypatch
+):
+    monkeypatch.setattr("app.jobs.process_message._MOST_PER_BELL", 2)
+    kept = [keep(database, clock, b"x", payment.id) for _ in range(2)]
+    process_backlog(work, kept[1])
+
+    assert [outcome(database, one) for one in kept] == ["unreadable"] * 2
+    assert ("process_backlog", kept[1], 0) in doorbell.rings

@@ -21,10 +21,11 @@ from app.models import (
     RequestKind,
     Task,
 )
-from app.services.inbox import ReceivedMessage, keep_message
+from app.services.inbox import ReceivedMessage
 from app.utils.callback_secret import split_callback_token
 from tests.core import after, database_snapshot, differing_tables
 from tests.factories import NOW
+from tests.inbox import keep_message
 from tests.looking import is_sound
 from tests.refunding import PAID, ask_refund, make_sale, stray_money
 from tests.safaricom import result_body

@@ -11,11 +11,12 @@ from app.jobs.tidy import delete_expired_rows
 from app.models import DoctorProbe, IdempotencyKey, Order, Pace, Payment, RateCounter
 from app.services.audit import audit
 from app.services.heartbeats import list_heartbeats, note_sweep
-from app.services.inbox import ReceivedMessage, keep_message
+from app.services.inbox import ReceivedMessage
 from app.services.probes import record_probe
 from app.utils.callback_secret import CallbackSecret
 from tests.core import SECRET, after, ask_to_pay, buy, database_snapshot, make_buyer, push_ids
 from tests.factories import NOW, make_product
+from tests.inbox import keep_message
 from tests.safaricom import callback_body
 
 pytestmark = pytest.mark.usefixtures("logs")

@@ -58,7 +58,7 @@ from app.services.audit import audit
 from app.services.confirm_payment import confirm_payment
 from app.services.end_order import cancel_order, expire_order
 from app.services.fail_payment import fail_payment
-from app.services.inbox import ReceivedMessage, is_secret_of_payment, keep_message
+from app.services.inbox import ReceivedMessage, is_secret_of_payment
 from app.services.move_order import fulfil_order
 from app.services.payment_evidence import Failure, Proof
 from app.services.receipts import ReceiptFacts
@@ -81,6 +81,7 @@ from tests.core import (
     task_kinds,
 )
 from tests.factories import NOW, actor_of, make_product, make_user
+from tests.inbox import keep_message
 from tests.races.starting_line import tally, together
 from tests.safaricom import callback_body
 

@@ -15,7 +15,6 @@ from app.services.inbox import (
     find_waiting_messages,
     finish_message,
     is_secret_of_payment,
-    keep_message,
     report_stuck_message,
 )
 from app.services.payment_evidence import Failure
@@ -41,6 +40,7 @@ from tests.core import (
     thrown_away,
 )
 from tests.factories import NOW, make_product
+from tests.inbox import keep_message
 from tests.services.test_settle_payment import QUERIED
 
 LATER = after(seconds=40)

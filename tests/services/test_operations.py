@@ -12,10 +12,11 @@ from app.models import (
 )
 from app.services.figures.operations import Pile, read_operations
 from app.services.heartbeats import note_sweep
-from app.services.inbox import ReceivedMessage, finish_message, keep_message
+from app.services.inbox import ReceivedMessage, finish_message
 from app.services.records import Matter, file_task
 from tests.core import after, ask_to_pay, buy, make_buyer, pay
 from tests.factories import NOW, make_product, make_user
+from tests.inbox import keep_message
 
 NONE = Pile(0, 0.0)
 

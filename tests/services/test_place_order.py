@@ -9,6 +9,7 @@ from app.models import MovementKind, OrderStatus, ReservationState
 from app.policies import Role
 from app.services.delete_product import delete_product
 from app.services.end_order import cancel_order, expire_order
+from app.services.hold_stock import find_offers
 from app.services.place_order import place_order
 from app.utils.order_number import is_order_number
 from tests.core import (
@@ -279,3 +280,32 @@ def test_a_seller_may_buy_and_an_order_of_two_shops_is_one_order(session, boots,
         boots.seller_id,
         socks.seller_id,
     }
+
+
+@pytest.mark.parametrize("changed", [{"price_cents": 149_949}, {"name": "Rubber boots"}])
+def test_a_product_that_is_changed_while_the_order_is_written_orders_nothing(
+    session, buyer, boots, socks, monkeypatch, changed
+):
+    """What was read of it before its row was locked is not what is sold."""
+    stale = find_offers(session, [boots.id, socks.id])
+    for name, value in changed.items():
+        setattr(boots, name, value)
+    session.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr("app.services.place_order.find_offers", lambda *_: stale)
+        with refused(session, Conflict, "prices_changed"):
+            buy(session, buyer, (socks, 1), (boots, 1))
+
+    assert buy(session, buyer, (socks, 1), (boots, 1)).status == "pending"
+
+
+def test_units_that_are_gone_while_the_order_is_written_are_not_sold(
+    session, buyer, socks, monkeypatch
+):
+    stale = find_offers(session, [socks.id])
+    buy(session, buyer, (socks, 2))
+    monkeypatch.setattr("app.services.place_order.find_offers", lambda *_: stale)
+
+    with refused(session, Conflict, "out_of_stock") as caught:
+        buy(session, buyer, (socks, 2))
+    assert [line["available"] for line in caught.value.extra["lines"]] == [1]

@@ -4,11 +4,12 @@ import pytest
 
 from app.models import InboxSource, Order
 from app.policies import Role
-from app.services.inbox import ReceivedMessage, finish_message, keep_message
+from app.services.inbox import ReceivedMessage, finish_message
 from app.utils.order_number import new_order_number
 from app.web.office.raw import readable
 from tests.core import after, ask_to_pay, buy, make_buyer, pay, receipt_of
 from tests.factories import NOW, make_product, make_user
+from tests.inbox import keep_message
 from tests.web.browsing import Browser, signed_in, words
 
 BODY = b'{"Body":{"stkCallback":{"ResultCode":0,"Amount":1500.00,"Note":"<script>x</script>"}}}'

@@ -10,11 +10,12 @@ from sqlalchemy import select
 from app.context import WORK
 from app.integrations.mpesa import MpesaUnavailable, MpesaUncertain
 from app.models import InboxSource, MpesaRequest, Refund, RefundKind, User
-from app.services.inbox import ReceivedMessage, finish_message, keep_message
+from app.services.inbox import ReceivedMessage, finish_message
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
 from tests.core import after, database_snapshot
 from tests.factories import NOW
+from tests.inbox import keep_message
 from tests.looking import is_sound
 from tests.refunding import (
     PAID,

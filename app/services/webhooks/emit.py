@@ -104,7 +104,7 @@ def add_delivery(
 
 def _endpoints_that_want(session: Session, event_type: EventType) -> Sequence[_Wanting]:
     with session.no_autoflush:  # whoever emits is in the middle of something
-        found = _ENDPOINTS.rows(session)
+        found = _ENDPOINTS.once(session)
     endpoints = [
         _Wanting(row[0], from_driver(session, _TYPES, row[1]), is_disabled=row[2] is not None)
         for row in found

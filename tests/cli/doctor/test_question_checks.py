@@ -17,12 +17,13 @@ from app.integrations.mpesa import (
 )
 from app.models import InboxSource, MpesaRequest, RequestKind
 from app.ports import PulledRow
-from app.services.inbox import ReceivedMessage, keep_message
+from app.services.inbox import ReceivedMessage
 from app.services.mpesa_requests import Answer, NamedIds, note_answer, note_given_up
 from tests.certificates import rsa_certificate
 from tests.cli.doctor.conftest import codes, look, only_line
 from tests.core import ask_to_pay, buy, database_snapshot, make_buyer, pay
 from tests.factories import NOW, make_product
+from tests.inbox import keep_message
 
 PASSWORD = "password-of-the-initiator"
 

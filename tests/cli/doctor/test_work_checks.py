@@ -12,11 +12,12 @@ from app.jobs.queue import HueyDoorbell
 from app.models import InboxSource
 from app.policies import Role
 from app.services.heartbeats import note_sweep
-from app.services.inbox import ReceivedMessage, finish_message, keep_message
+from app.services.inbox import ReceivedMessage, finish_message
 from app.utils.limiter import MemoryCounters
 from tests.cli.doctor.conftest import codes, failed, look, only_line, passed
 from tests.core import ask_to_pay, buy, make_buyer
 from tests.factories import NOW, make_product, make_user
+from tests.inbox import keep_message
 
 # --- the worker ---
 
