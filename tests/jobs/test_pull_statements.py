@@ -11,13 +11,14 @@ from app.config import MpesaEnv
 from app.integrations.mpesa import MpesaUnavailable
 from app.jobs import take_lines
 from app.jobs.expire_orders import expire_due_orders
+from app.jobs.list_pages import MOST_PAGES
 from app.jobs.pull_statements import (
     AGAIN_AFTER_TROUBLE,
     BATCH,
     LEASE_SECONDS,
     LONGEST_WINDOW,
-    MOST_PAGES,
     PULL_PACE,
+    REACH,
     pull_statements,
     pull_when_due,
     register_for_list,
@@ -111,7 +112,7 @@ def test_money_that_no_message_told_of_is_found_in_the_list(work, database, merc
         1,
         later(),
     )
-    assert (made.covers_from, made.covers_to) == (later() - LONGEST_WINDOW, later() - SETTLING)
+    assert (made.covers_from, made.covers_to) == (later() - REACH, later() - SETTLING)
     assert made.shortcode == work.config.mpesa_c2b_shortcode
     with database.reading() as session:
         line = session.scalars(select(StatementLine)).one()
@@ -140,7 +141,7 @@ def test_a_list_that_is_read_twice_counts_once(work, database, merchant, order, 
     assert is_sound(database, later())
 
 
-def test_the_first_run_goes_back_48_hours_and_the_next_ones_a_while_before_the_last(
+def test_the_first_run_goes_back_47_hours_and_the_next_ones_a_while_before_the_last(
     work, merchant, clock
 ):
     pull_statements(work)
@@ -148,7 +149,7 @@ def test_the_first_run_goes_back_48_hours_and_the_next_ones_a_while_before_the_l
     pull_statements(work)
 
     first, second = merchant.pulls
-    assert first == (NOW - LONGEST_WINDOW, NOW - SETTLING, 0)
+    assert first == (NOW - REACH, NOW - SETTLING, 0)
     assert second == (NOW - SETTLING - LATE_ROWS, NOW + HOUR - SETTLING, 0)
 
 
@@ -157,8 +158,8 @@ def test_every_page_is_read_until_one_is_empty(work, database, merchant, order, 
     pages = []
     pull_statements(work, on_page=lambda window: pages.append(window.tally.lines))
 
-    assert [offset for _, _, offset in merchant.pulls] == [0, 2, 4, 5]
-    assert pages == [2, 4, 5]
+    assert [offset for _, _, offset in merchant.pulls] == [0, 1, 2, 3, 4]
+    assert pages == [2, 3, 4, 5]
     assert how_many(database, StatementLine) == 5
 
 
@@ -176,11 +177,11 @@ def test_a_list_that_gives_the_same_page_for_every_offset_is_read_once(
     page = PullPage((row(order),))
     merchant.pull = lambda _since, _until, offset: merchant.pulls.append(offset) or page
     (window,) = pull_statements(work)
-    assert (window.is_complete, merchant.pulls, window.tally.lines) == (True, [0, 1], 1)
+    assert (window.is_complete, merchant.pulls, window.tally.lines) == (True, [0, 1, 2], 1)
 
 
 def test_a_list_without_an_end_is_left_open(work, database, merchant, order, later, monkeypatch):
-    monkeypatch.setattr("app.jobs.pull_statements.MOST_PAGES", 3)
+    monkeypatch.setattr("app.jobs.list_pages.MOST_PAGES", 3)
     assert MOST_PAGES >= 1_000
 
     def pull(_since, _until, offset):
@@ -198,7 +199,7 @@ def test_a_page_that_fails_leaves_the_window_open_and_what_was_read_counted(
     merchant.listed = [row(order), row(None, "UKM0000002"), row(None, "UKM0000003")]
 
     def fail_on_the_second_page(name, _ask):
-        if name == "pull" and merchant.pulls[-1][2] == 2:
+        if name == "pull" and merchant.pulls[-1][2] == 1:
             raise MpesaUnavailable("M-Pesa does not answer")
 
     merchant.on_call = fail_on_the_second_page
@@ -212,8 +213,6 @@ def test_a_page_that_fails_leaves_the_window_open_and_what_was_read_counted(
     later.advance(hours=1)
     pull_statements(work)
 
-    start, _, _ = merchant.pulls[-1]
-    assert start == later() - LONGEST_WINDOW  # nothing was ever complete
     assert how_many(database, StatementLine) == 3
     assert imports(database)[1].finished_at == later()
     assert is_sound(database, later())
@@ -497,8 +496,8 @@ def test_every_page_keeps_the_lease(work, database, merchant, order, later):
 
     merchant.on_call = a_slow_page
     pull_when_due(work)
-    assert len(leases) == 3
-    assert [lease > later.now - timedelta(hours=1) for lease in leases] == [True] * 3
+    assert len(leases) == 4
+    assert [lease > later.now - timedelta(hours=1) for lease in leases] == [True] * 4
     assert leases == sorted(set(leases))
 
 

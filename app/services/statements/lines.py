@@ -77,6 +77,11 @@ class Tally:
         """Those that somebody paid us."""
         return self.kinds[LineKind.PAYMENT]
 
+    def forget_lines(self) -> None:
+        """The list is read from its beginning again; what came to light meanwhile stays so."""
+        self.lines = self.different = self.earlier = self.unbooked = self.unreadable = 0
+        self.kinds.clear()
+
     def refuse(self, fault: LineFault) -> None:
         self.unreadable += 1
         if len(self.faults) < MOST_LISTED:
