@@ -227,13 +227,17 @@ def _end(work: Work, import_id: int, window: Window) -> None:
         fresh=window.tally.fresh,
         recovered=window.tally.recovered,
         unmatched=window.tally.unmatched,
+        reversals=window.tally.reversals,
+        refunds=window.tally.refunds,
         problem=window.problem,
     )
 
 
 def _line_of(row: PulledRow, span: Span) -> BookLine:
-    """The undoing of a payment names that as its reference."""
-    kind = kind_of_pulled(row.kind) if row.amount_cents > 0 else LineKind.REVERSAL
+    """The undoing of a payment names that as its reference; one that does not is kept, and stands
+    in the report as a reversal of which we know nothing.
+    """
+    kind = kind_of_pulled(row.kind, row.amount_cents)
     is_in = kind is LineKind.PAYMENT
     reference = row.bill_reference or None
     is_undoing = kind is LineKind.REVERSAL

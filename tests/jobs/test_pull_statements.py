@@ -23,11 +23,13 @@ from app.jobs.pull_statements import (
     pull_when_due,
     register_for_list,
 )
+from app.jobs.rules import mpesa_numbers
 from app.models import (
     Account,
     MpesaReceipt,
     Pace,
     Payment,
+    Refund,
     StatementImport,
     StatementLine,
     Task,
@@ -36,7 +38,8 @@ from app.ports import PulledRow, PullPage
 from app.services.due_payments import note_no_verdict
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
-from app.services.statements import LATE_ROWS
+from app.services.reconciliation import reconcile
+from app.services.statements import LATE_ROWS, Span
 from app.utils.clock import EAT
 from app.utils.phone import mask_msisdn
 from tests.core import (
@@ -54,6 +57,7 @@ from tests.core import (
 )
 from tests.factories import NOW, make_product
 from tests.looking import how_many, is_sound, status_of
+from tests.refunding import PAID, bring_to, make_sale
 
 HOUR = timedelta(hours=1)
 SETTLING = timedelta(minutes=5)
@@ -350,6 +354,33 @@ def test_what_is_no_payment_is_kept_and_not_counted(work, database, merchant, or
         ("UKM0000SWP", "transfer", -150_000, None),
     ]
     assert how_many(database, MpesaReceipt) == 0
+
+
+@pytest.mark.parametrize("kind", ["c2b-pay-bill-debit", "c2b-pay-bill-reversal"])
+def test_the_undoing_of_a_payment_proves_the_refund_that_nobody_knew_the_end_of(
+    work, database, merchant, clock, kind
+):
+    with database.transaction() as session:
+        sale = make_sale(session)
+        refund = bring_to(session, sale, "unknown")
+    clock.advance(hours=1)
+    merchant.listed = [
+        row(None, "UKM0000REV", kind=kind, amount_cents=-PAID, bill_reference=sale.receipt),
+        row(None, "UKM0000OTH", kind=kind, amount_cents=-2_000, bill_reference="UKM0000XXX"),
+    ]
+    for _ in range(2):
+        (window,) = pull_statements(work)
+        assert (window.problem, window.tally.unreadable, window.tally.reversals) == ("", 0, 2)
+
+    with database.reading() as session:
+        kept = session.get_one(Refund, refund.id)
+        assert (kept.state, kept.refund_receipt) == ("succeeded", "UKM0000REV")
+        made = reconcile(
+            session, Span(NOW - HOUR, clock() + HOUR), mpesa_numbers(work.config), clock()
+        )
+        assert [line.receipt for line in made.refunds.missing_here.rows] == ["UKM0000OTH"]
+        assert made.refunds.matched.count == 1
+    assert is_sound(database, clock())
 
 
 def test_a_moment_behind_the_end_of_the_window_was_nairobis_called_utc(
