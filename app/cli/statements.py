@@ -137,7 +137,8 @@ def _window_line(window: Window) -> str:
         f"{_words(window.span)}: {tally.lines} lines, {tally.fresh} of them new;"
         f" recovered {_sum(tally.recovered, tally.recovered_cents)},"
         f" without an order {_sum(tally.unmatched, tally.unmatched_cents)},"
-        f" with another amount {tally.different}."
+        f" with another amount {tally.different};"
+        f" reversals {tally.reversals}, refunds that they prove {tally.refunds}."
     )
     return result if window.is_complete else f"{result} Not complete: {window.problem}."
 
@@ -148,7 +149,8 @@ def _show_import(report: StatementReport) -> None:
     click.echo(f"Import {statement.id} covers {_words(span)}.")
     click.echo(
         f"{tally.lines} lines, {tally.fresh} of them new: {tally.payments} payments,"
-        f" {tally.passed_over} passed over, {tally.unreadable} unreadable."
+        f" {tally.reversals} reversals, {tally.passed_over} passed over,"
+        f" {tally.unreadable} unreadable."
     )
     click.echo(
         f"Recovered {_sum(tally.recovered, tally.recovered_cents)}, without an order"

@@ -1,33 +1,41 @@
 """Safaricom's list of payments, fetched regularly: what no message told of is found there.
 
 It is read in windows of at most 48 hours, each page by page, from a while before the last complete
-window ended. One that could not be read to its end stays open, and the next run begins there.
+window ended. Each page whose rows were taken is noted: a window that could not be read to its end
+stays open, and the next run goes on in it from there.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
 from app.config import MpesaEnv
+from app.jobs.list_pages import ListPages, Piece
 from app.jobs.register_c2b import c2b_addresses
 from app.jobs.take_lines import Reading, take_lines
 from app.jobs.turns import take_turn
 from app.jobs.work import Work
 from app.models import LineKind, MoneySource, StatementSource
-from app.ports import GatewayError, PulledRow, PullPage
+from app.ports import GatewayError, PulledRow
 from app.services.paces import move_pace
 from app.services.restores import restored_from
 from app.services.statements import (
+    BEGINNING,
     LATE_ROWS,
     BookLine,
+    BrokenOff,
     NewImport,
+    Place,
     Span,
     Tally,
     begin_import,
     end_import,
+    find_broken_off,
     kind_of_pulled,
+    note_place,
     pulled_until,
     receipt_in,
     shop_began,
@@ -39,25 +47,32 @@ from app.services.statements.doubts import (
     report_unreadable_rows,
 )
 from app.utils.clock import EAT
+from app.utils.failpoints import failpoint
 
 PULL_PACE = "mpesa_pull"
 LONGEST_WINDOW = timedelta(hours=48)
+REACH = timedelta(hours=47)
+"""So far back M-Pesa's list is looked at as one that stays. An hour less than it is kept for: a
+place in it that was noted is good for that long.
+"""
 AGAIN_AFTER_TROUBLE = timedelta(minutes=10)
-LEASE_SECONDS = 600.0
+LEASE_SECONDS = 180.0
 LONGEST_ABSENCE = timedelta(days=31)
 BATCH = 100
-MOST_PAGES = 2_000
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class Window:
-    """What became of one window; ``problem`` says why it stays open."""
+    """What became of one window; ``problem`` says why it stays open. ``place`` is where its reading
+    begins, which is behind the rows that an earlier one took.
+    """
 
     span: Span
     tally: Tally = field(default_factory=Tally)
     problem: str = ""
+    place: Place = BEGINNING
 
     @property
     def is_complete(self) -> bool:
@@ -98,77 +113,96 @@ def pull_statements(
     work: Work, since: datetime | None = None, on_page: OnPage = lambda _window: None
 ) -> list[Window]:
     """Fetch the list until so lately that it is believed to be complete, from ``since`` or from
-    where the last complete pull ended; where there was none, from the backup that the shop was
-    restored from. Answers the windows in order, the last of which may be open.
+    where the last pull ended or was broken off; where there was none, from the backup that the shop
+    was restored from. Answers the windows in order, the last of which may be open.
     """
     windows = []
-    for span in _windows(work, since):
-        window = _pull_window(work, span, on_page)
+    for window in _windows(work, since):
+        _pull_window(work, window, on_page)
         windows.append(window)
-        if not window.is_complete and not _is_out_of_reach(work, span):
+        if not window.is_complete and not _is_out_of_reach(work, window.span):
             break
     return windows
 
 
-def _windows(work: Work, since: datetime | None) -> Iterator[Span]:
+def _windows(work: Work, since: datetime | None) -> Iterator[Window]:
+    """One that was broken off is first, and what came late into it belongs to the next one."""
     now = work.now()
     until = now - timedelta(seconds=work.config.mpesa_pull_settling_seconds)
     if since is None:
-        with work.database.reading() as session:
-            # what came after a backup is lost, also where the list had not been read before it
-            last = pulled_until(session) or restored_from(session)
-        since = last - LATE_ROWS if last is not None else now - LONGEST_WINDOW
-        since = max(since, now - LONGEST_ABSENCE)
+        since, broken = _what_is_due(work, now)
+        if broken is not None:
+            yield Window(broken.span, broken.tally, place=broken.place)
+            since = max(since, broken.span.until - LATE_ROWS)
     while since < until:
         end = min(since + LONGEST_WINDOW, until)
-        yield Span(since, end)
+        edge = now - REACH
+        if since < edge < end:
+            end = edge
+        yield Window(Span(since, end))
         since = end
+
+
+def _what_is_due(work: Work, now: datetime) -> tuple[datetime, BrokenOff | None]:
+    """From when on the list is due, and the reading that ended in the middle of that."""
+    with work.database.reading() as session:
+        # what came after a backup is lost, also where the list had not been read before it
+        last = pulled_until(session) or restored_from(session)
+        since = last - LATE_ROWS if last is not None else now - REACH
+        since = max(since, now - LONGEST_ABSENCE)
+        shortcode = work.config.mpesa_c2b_shortcode
+        return since, find_broken_off(session, shortcode, since, now - LONGEST_WINDOW)
 
 
 def _is_out_of_reach(work: Work, span: Span) -> bool:
     """Safaricom promises its list for 48 hours: what is older may never be shown."""
-    return span.until <= work.now() - LONGEST_WINDOW
+    return span.until <= work.now() - REACH
 
 
-def _pull_window(work: Work, span: Span, on_page: OnPage) -> Window:
+def _pull_window(work: Work, window: Window, on_page: OnPage) -> None:
     """Read one window to its end, or as far as it goes."""
-    window = Window(span)
+    span = window.span
     with work.database.transaction() as session:
         new = NewImport(StatementSource.PULL, span, shortcode=work.config.mpesa_c2b_shortcode)
         started = begin_import(session, new, work.now())
+        note_place(session, started.id, window.place, window.tally)
         reading = Reading(started.id, MoneySource.PULL, shop_began(session))
+    ask = partial(work.ports.merchant.pull, span.since, span.until)
     try:
-        for page in _pages(work, span):
-            lines = [_line_of(row, span) for row in page.rows]
-            for at in range(0, len(lines), BATCH):
-                take_lines(work, reading, lines[at : at + BATCH], window.tally)
-            window.tally.unreadable += page.unreadable
+        for piece in ListPages(ask, window.place):
+            _take_piece(work, reading, window, piece)
             on_page(window)
     except GatewayError as error:
         window.problem = error.message
     _end(work, reading.import_id, window)
-    return window
 
 
-def _pages(work: Work, span: Span) -> Iterator[PullPage]:
-    """Page after page until one is empty, or the same as the one before: such a list has no pages.
+def _take_piece(work: Work, reading: Reading, window: Window, piece: Piece) -> None:
+    """Take the rows, and note the place behind them.
 
-    Raises GatewayError, also for a list without an end.
+    Behind a row that could not be read or booked no place is noted: it has to be looked at again.
     """
-    offset, before = 0, PullPage(())
-    for _ in range(MOST_PAGES):
-        page = work.ports.merchant.pull(span.since, span.until, offset)
-        if not page.length or page == before:
-            return
-        yield page
-        offset += page.length
-        before = page
-    raise GatewayError("The list has no end.", certain=True)
+    tally = window.tally
+    if piece.is_anew:
+        tally.forget_lines()
+        log.warning("list_begun_anew", since=window.span.since, until=window.span.until)
+    lines = [_line_of(row, window.span) for row in piece.rows]
+    for at in range(0, len(lines), BATCH):
+        take_lines(work, reading, lines[at : at + BATCH], tally)
+    tally.unreadable += piece.unreadable
+    failpoint("before_place_noted")
+    if piece.is_anew or (piece.place.receipt and not tally.unreadable and not tally.unbooked):
+        with work.database.transaction() as session:
+            note_place(session, reading.import_id, piece.place, tally)
+    failpoint("after_place_noted")
 
 
 def _end(work: Work, import_id: int, window: Window) -> None:
-    """Close the window if all of it was read; else leave it open, and say why."""
+    """Close the window if all of it was read; else leave it open, and say why. One that was read to
+    its end and has a fault is read anew, together with what came since.
+    """
     now = work.now()
+    is_read = window.is_complete
     with work.database.transaction() as session:
         if not window.problem:
             if window.tally.unreadable:
@@ -180,6 +214,8 @@ def _end(work: Work, import_id: int, window: Window) -> None:
                 window.problem = "the list is empty, though payments came"
                 simulated = work.config.mpesa_env is MpesaEnv.SIMULATOR
                 report_empty_list(session, now, simulated=simulated)
+        if is_read and window.problem:
+            note_place(session, import_id, BEGINNING, window.tally)
         if window.problem and _is_out_of_reach(work, window.span):
             report_gap(session, window.span, window.problem, now)
         end_import(session, import_id, window.tally, now, is_complete=window.is_complete)
@@ -191,13 +227,17 @@ def _end(work: Work, import_id: int, window: Window) -> None:
         fresh=window.tally.fresh,
         recovered=window.tally.recovered,
         unmatched=window.tally.unmatched,
+        reversals=window.tally.reversals,
+        refunds=window.tally.refunds,
         problem=window.problem,
     )
 
 
 def _line_of(row: PulledRow, span: Span) -> BookLine:
-    """The undoing of a payment names that as its reference."""
-    kind = kind_of_pulled(row.kind) if row.amount_cents > 0 else LineKind.REVERSAL
+    """The undoing of a payment names that as its reference; one that does not is kept, and stands
+    in the report as a reversal of which we know nothing.
+    """
+    kind = kind_of_pulled(row.kind, row.amount_cents)
     is_in = kind is LineKind.PAYMENT
     reference = row.bill_reference or None
     is_undoing = kind is LineKind.REVERSAL

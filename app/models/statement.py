@@ -48,7 +48,8 @@ class StatementImport(Base):
     """One reading of M-Pesa's books: which period it covers and what was new in it.
 
     It covers nothing before ``finished_at`` is set. ``shortcode`` is whose books they are, where
-    they say so.
+    they say so. ``place`` is how many rows of M-Pesa's list were taken from its beginning on, and
+    ``place_receipt`` the last of them: there a reading that was broken off is gone on with.
     """
 
     __tablename__ = "statement_imports"
@@ -72,6 +73,8 @@ class StatementImport(Base):
     fresh_count: Mapped[Quantity] = mapped_column(default=0)
     different_count: Mapped[Quantity] = mapped_column(default=0)
     unreadable_count: Mapped[Quantity] = mapped_column(default=0)
+    place: Mapped[Quantity] = mapped_column(default=0, server_default="0")
+    place_receipt: Mapped[str | None] = mapped_column(String(20))
     created_at: Mapped[When]
     finished_at: Mapped[datetime | None] = mapped_column(Moment)
 

@@ -15,6 +15,7 @@ from app.services.receipts import ReceiptFacts
 from app.services.settle_payment import settle_payment
 from app.utils.phone import fits_msisdn
 
+_MOST_LOOKED_AT = 200
 _PAID_WITHIN = timedelta(minutes=10)
 """By then a phone has answered its prompt, however slow it was."""
 
@@ -47,6 +48,23 @@ def find_awaiting_orders(session: Session, facts: ReceiptFacts) -> set[int]:
     return {
         row.order_id for row in asked if fits_msisdn(facts.payer_phone, row.msisdn or "") is True
     }
+
+
+def find_prompts_called_paid(
+    session: Session, facts: ReceiptFacts, since: datetime
+) -> list[Payment]:
+    """The prompts that a query found paid, and whose receipt this money may be; newest first."""
+    called_paid = session.scalars(
+        select(Payment)
+        .where(
+            *_awaits(facts),
+            Payment.status == PaymentState.SUCCEEDED,
+            Payment.created_at > since,
+        )
+        .order_by(Payment.id.desc())
+        .limit(_MOST_LOOKED_AT)
+    )
+    return [prompt for prompt in called_paid if _may_answer(prompt, facts)]
 
 
 def settle_answered_prompt(

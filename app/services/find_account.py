@@ -14,7 +14,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models import Order, OrderStatus, Payment
+from app.services.answered_prompts import find_prompts_called_paid
 from app.services.read_orders import due_shillings, money_of
+from app.services.receipts import ReceiptFacts
 from app.utils.money import CENTS_PER_SHILLING
 from app.utils.order_number import is_order_number, neighbours_of, tidy_order_number
 from app.utils.phone import fits_msisdn
@@ -30,8 +32,15 @@ class Clue(StrEnum):
 
     NUMBER = "number"
     """Its number is one slip of the finger away."""
+    CALLED_PAID_AND_PHONE = "called_paid_and_phone"
+    """M-Pesa called a prompt of this amount on it paid, without a receipt, and the payer's phone
+    fits the one that was asked.
+    """
     AMOUNT_AND_PHONE = "amount_and_phone"
     """It waits for this amount, and the payer's phone fits one that it is known by."""
+    CALLED_PAID = "called_paid"
+    """M-Pesa called a prompt of this amount on it paid, without a receipt; nothing shows a phone.
+    """
     AMOUNT = "amount"
     """It waits for this very amount."""
 
@@ -54,23 +63,37 @@ def find_account(session: Session, typed: str | None) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def suggest_orders(
-    session: Session, typed: str | None, amount_cents: int, payer_phone: str | None, now: datetime
-) -> list[Suggestion]:
+def suggest_orders(session: Session, facts: ReceiptFacts, now: datetime) -> list[Suggestion]:
     """Orders that money without an order may be for, likeliest first. A person chooses."""
-    near = neighbours_of((typed or "")[:_LONGEST_TYPED])
+    near = neighbours_of((facts.bill_reference or "")[:_LONGEST_TYPED])
     by_number = session.execute(
         select(Order.id, Order.number).where(Order.number.in_(near)).order_by(Order.id.desc())
     )
     found = {row.id: Suggestion(row.id, row.number, Clue.NUMBER) for row in by_number}
-    waiting = _waiting_for(session, amount_cents, now)
+    for one in _called_paid(session, facts, now):
+        found.setdefault(one.order_id, one)
+    waiting = _waiting_for(session, facts.amount_cents, now)
     phones = _phones_of(session, waiting)
     for order in waiting:
-        fits = any(fits_msisdn(payer_phone, msisdn) for msisdn in phones[order.id])
+        fits = any(fits_msisdn(facts.payer_phone, msisdn) for msisdn in phones[order.id])
         clue = Clue.AMOUNT_AND_PHONE if fits else Clue.AMOUNT
         found.setdefault(order.id, Suggestion(order.id, order.number, clue))
     ranks = list(Clue)
     return sorted(found.values(), key=lambda one: ranks.index(one.clue))[:_MOST_SUGGESTED]
+
+
+def _called_paid(session: Session, facts: ReceiptFacts, now: datetime) -> list[Suggestion]:
+    """Orders that lack nothing but the receipt of a prompt, which this money may be."""
+    prompts = find_prompts_called_paid(session, facts, now - _RECENT)
+    wanted = Order.id.in_({prompt.order_id for prompt in prompts})
+    named = session.execute(select(Order.id, Order.number).where(wanted))
+    numbers = {row.id: row.number for row in named}
+    suggested = []
+    for prompt in prompts:
+        fits = fits_msisdn(facts.payer_phone, prompt.prompted_msisdn)
+        clue = Clue.CALLED_PAID_AND_PHONE if fits else Clue.CALLED_PAID
+        suggested.append(Suggestion(prompt.order_id, numbers[prompt.order_id], clue))
+    return suggested
 
 
 def _waiting_for(session: Session, amount_cents: int, now: datetime) -> list[Order]:

@@ -165,9 +165,7 @@ def _require_unmatched(session: Session, row: MpesaReceipt) -> None:
 
 def _describe_unmatched(session: Session, facts: ReceiptFacts, now: datetime) -> str:
     typed = f"typed {facts.bill_reference!r} as account" if facts.bill_reference else "named none"
-    found = suggest_orders(
-        session, facts.bill_reference, facts.amount_cents, facts.payer_phone, now
-    )
+    found = suggest_orders(session, facts, now)
     meant = ", ".join(one.number for one in found)
     guess = f" It may be meant for {meant}." if meant else ""
     return (

@@ -48,7 +48,10 @@ def test_a_statement_is_brought_in(manage, shop, order, statement):
     assert (result.exit_code, result.stderr) == (0, "")
     day = f"{NOON:%Y-%m-%d}"
     assert f"Import 1 covers {day} 00:00 to " in result.stdout
-    assert "2 lines, 2 of them new: 1 payments, 0 passed over, 0 unreadable." in result.stdout
+    assert (
+        "2 lines, 2 of them new: 1 payments, 0 reversals, 0 passed over, 0 unreadable."
+        in result.stdout
+    )
     assert "Recovered 1 (KES 1500), without an order 0" in result.stdout
     with shop.reading() as session:
         assert session.get_one(Order, order.id).status == "paid"
@@ -160,7 +163,10 @@ def test_the_list_is_registered_for_and_fetched(manage, shop, simulator):
     assert manage("payments", "register-pull", "--number", "0708 374 149").exit_code == 0
     result = manage("payments", "pull")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.endswith("recovered 0, without an order 0, with another amount 0.\n")
+    assert result.stdout.endswith(
+        "recovered 0, without an order 0, with another amount 0;"
+        " reversals 0, refunds that they prove 0.\n"
+    )
     since = manage("payments", "pull", "--since", "2026-01-01")
     assert since.exit_code == 0
     assert since.stdout.startswith("2026-01-01 00:00 to 2026-01-03 00:00: 0 lines")

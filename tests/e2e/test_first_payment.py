@@ -114,6 +114,7 @@ def test_a_new_shop_takes_its_first_payment_and_its_books_are_clean(opened_shop)
     paid_from_the_menu(shop)
     assert shop.manage("audit").stdout == "All 8 invariants of money and stock hold.\n"
     refused_a_second_time(shop)
+    open_again_after_its_web_processes_died(shop)
     opened_again_with_its_accounts(shop)
 
 
@@ -171,6 +172,38 @@ def refused_a_second_time(shop) -> None:
     result = shop.manage("run")
     assert (result.returncode, result.stdout) == (1, "")
     assert f"Port {shop.port} on 127.0.0.1 is in use." in result.stderr
+
+
+def children_of(pid: int, command: str) -> list[int]:
+    """The processes that it started whose command line ends so."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        lines = {int(one): Path(f"/proc/{one}/cmdline").read_bytes() for one in found}
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [one for one, line in lines.items() if line.endswith(f"{command}\0".encode())]
+
+
+def open_again_after_its_web_processes_died(shop) -> None:
+    """The server gives up when they die twice in a few seconds; the launcher starts it anew."""
+    (server,) = children_of(shop.process.pid, "\0web")
+    killed: set[int] = set()
+    while server in children_of(shop.process.pid, "\0web"):
+        for process in set(children_of(server, "\0web")) - killed:
+            os.kill(process, signal.SIGKILL)
+            killed.add(process)
+    assert len(killed) >= 2
+    line = "The web server ended with exit code 1; it starts again in 1 s.\n"
+    wait_until(lambda: line in shop.log(), "the launcher says so")
+
+    def answers() -> bool:
+        try:
+            return httpx2.get(f"{shop.url}/readyz", trust_env=False).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    wait_until(answers, "the shop is open again")
+    assert shop.log().count("it starts again") == 1
 
 
 def opened_again_with_its_accounts(shop) -> None:

@@ -170,7 +170,10 @@ UNREADABLE_ROWS = [
     {"transactionId": None},
     {"transactionId": 1234567890},
     {"amount": "0"},
-    {"amount": "-168.00"},
+    {"amount": "-0.00"},
+    {"amount": "-168.005"},
+    {"amount": "-100000001"},
+    {"amount": "100000001"},
     {"amount": "1,168.00"},
     {"amount": "168.005"},
     {"amount": "KES 168"},
@@ -192,6 +195,16 @@ def test_a_row_that_cannot_be_read_is_counted_and_hides_no_other(changes):
     page = page_of(listed({**ROW, **changes}, ROW, "row", None, 7, [ROW]))
     assert page == PullPage((PULLED,), unreadable=5)
     assert page.length == 6
+
+
+@pytest.mark.parametrize(
+    "kind", ["c2b-pay-bill-debit", "c2b-pay-bill-reversal", "Pay Bill Reversed", ""]
+)
+@pytest.mark.parametrize("value", ["-168.00", -168])
+def test_a_row_below_zero_is_a_sound_row_whatever_its_type_is_called(kind, value):
+    page = page_of(listed({**ROW, "amount": value, "transactiontype": kind}))
+    assert (page.unreadable, [row.amount_cents for row in page.rows]) == (0, [-16_800])
+    assert page.rows[0].kind == kind
 
 
 def test_what_a_row_shows_is_kept_as_it_came_and_fits_the_database():

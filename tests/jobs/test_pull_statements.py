@@ -11,22 +11,25 @@ from app.config import MpesaEnv
 from app.integrations.mpesa import MpesaUnavailable
 from app.jobs import take_lines
 from app.jobs.expire_orders import expire_due_orders
+from app.jobs.list_pages import MOST_PAGES
 from app.jobs.pull_statements import (
     AGAIN_AFTER_TROUBLE,
     BATCH,
     LEASE_SECONDS,
     LONGEST_WINDOW,
-    MOST_PAGES,
     PULL_PACE,
+    REACH,
     pull_statements,
     pull_when_due,
     register_for_list,
 )
+from app.jobs.rules import mpesa_numbers
 from app.models import (
     Account,
     MpesaReceipt,
     Pace,
     Payment,
+    Refund,
     StatementImport,
     StatementLine,
     Task,
@@ -35,7 +38,8 @@ from app.ports import PulledRow, PullPage
 from app.services.due_payments import note_no_verdict
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
-from app.services.statements import LATE_ROWS
+from app.services.reconciliation import reconcile
+from app.services.statements import LATE_ROWS, Span
 from app.utils.clock import EAT
 from app.utils.phone import mask_msisdn
 from tests.core import (
@@ -53,6 +57,7 @@ from tests.core import (
 )
 from tests.factories import NOW, make_product
 from tests.looking import how_many, is_sound, status_of
+from tests.refunding import PAID, bring_to, make_sale
 
 HOUR = timedelta(hours=1)
 SETTLING = timedelta(minutes=5)
@@ -111,7 +116,7 @@ def test_money_that_no_message_told_of_is_found_in_the_list(work, database, merc
         1,
         later(),
     )
-    assert (made.covers_from, made.covers_to) == (later() - LONGEST_WINDOW, later() - SETTLING)
+    assert (made.covers_from, made.covers_to) == (later() - REACH, later() - SETTLING)
     assert made.shortcode == work.config.mpesa_c2b_shortcode
     with database.reading() as session:
         line = session.scalars(select(StatementLine)).one()
@@ -140,7 +145,7 @@ def test_a_list_that_is_read_twice_counts_once(work, database, merchant, order, 
     assert is_sound(database, later())
 
 
-def test_the_first_run_goes_back_48_hours_and_the_next_ones_a_while_before_the_last(
+def test_the_first_run_goes_back_47_hours_and_the_next_ones_a_while_before_the_last(
     work, merchant, clock
 ):
     pull_statements(work)
@@ -148,7 +153,7 @@ def test_the_first_run_goes_back_48_hours_and_the_next_ones_a_while_before_the_l
     pull_statements(work)
 
     first, second = merchant.pulls
-    assert first == (NOW - LONGEST_WINDOW, NOW - SETTLING, 0)
+    assert first == (NOW - REACH, NOW - SETTLING, 0)
     assert second == (NOW - SETTLING - LATE_ROWS, NOW + HOUR - SETTLING, 0)
 
 
@@ -157,8 +162,8 @@ def test_every_page_is_read_until_one_is_empty(work, database, merchant, order, 
     pages = []
     pull_statements(work, on_page=lambda window: pages.append(window.tally.lines))
 
-    assert [offset for _, _, offset in merchant.pulls] == [0, 2, 4, 5]
-    assert pages == [2, 4, 5]
+    assert [offset for _, _, offset in merchant.pulls] == [0, 1, 2, 3, 4]
+    assert pages == [2, 3, 4, 5]
     assert how_many(database, StatementLine) == 5
 
 
@@ -176,11 +181,11 @@ def test_a_list_that_gives_the_same_page_for_every_offset_is_read_once(
     page = PullPage((row(order),))
     merchant.pull = lambda _since, _until, offset: merchant.pulls.append(offset) or page
     (window,) = pull_statements(work)
-    assert (window.is_complete, merchant.pulls, window.tally.lines) == (True, [0, 1], 1)
+    assert (window.is_complete, merchant.pulls, window.tally.lines) == (True, [0, 1, 2], 1)
 
 
 def test_a_list_without_an_end_is_left_open(work, database, merchant, order, later, monkeypatch):
-    monkeypatch.setattr("app.jobs.pull_statements.MOST_PAGES", 3)
+    monkeypatch.setattr("app.jobs.list_pages.MOST_PAGES", 3)
     assert MOST_PAGES >= 1_000
 
     def pull(_since, _until, offset):
@@ -198,7 +203,7 @@ def test_a_page_that_fails_leaves_the_window_open_and_what_was_read_counted(
     merchant.listed = [row(order), row(None, "UKM0000002"), row(None, "UKM0000003")]
 
     def fail_on_the_second_page(name, _ask):
-        if name == "pull" and merchant.pulls[-1][2] == 2:
+        if name == "pull" and merchant.pulls[-1][2] == 1:
             raise MpesaUnavailable("M-Pesa does not answer")
 
     merchant.on_call = fail_on_the_second_page
@@ -212,8 +217,6 @@ def test_a_page_that_fails_leaves_the_window_open_and_what_was_read_counted(
     later.advance(hours=1)
     pull_statements(work)
 
-    start, _, _ = merchant.pulls[-1]
-    assert start == later() - LONGEST_WINDOW  # nothing was ever complete
     assert how_many(database, StatementLine) == 3
     assert imports(database)[1].finished_at == later()
     assert is_sound(database, later())
@@ -351,6 +354,33 @@ def test_what_is_no_payment_is_kept_and_not_counted(work, database, merchant, or
         ("UKM0000SWP", "transfer", -150_000, None),
     ]
     assert how_many(database, MpesaReceipt) == 0
+
+
+@pytest.mark.parametrize("kind", ["c2b-pay-bill-debit", "c2b-pay-bill-reversal"])
+def test_the_undoing_of_a_payment_proves_the_refund_that_nobody_knew_the_end_of(
+    work, database, merchant, clock, kind
+):
+    with database.transaction() as session:
+        sale = make_sale(session)
+        refund = bring_to(session, sale, "unknown")
+    clock.advance(hours=1)
+    merchant.listed = [
+        row(None, "UKM0000REV", kind=kind, amount_cents=-PAID, bill_reference=sale.receipt),
+        row(None, "UKM0000OTH", kind=kind, amount_cents=-2_000, bill_reference="UKM0000XXX"),
+    ]
+    for _ in range(2):
+        (window,) = pull_statements(work)
+        assert (window.problem, window.tally.unreadable, window.tally.reversals) == ("", 0, 2)
+
+    with database.reading() as session:
+        kept = session.get_one(Refund, refund.id)
+        assert (kept.state, kept.refund_receipt) == ("succeeded", "UKM0000REV")
+        made = reconcile(
+            session, Span(NOW - HOUR, clock() + HOUR), mpesa_numbers(work.config), clock()
+        )
+        assert [line.receipt for line in made.refunds.missing_here.rows] == ["UKM0000OTH"]
+        assert made.refunds.matched.count == 1
+    assert is_sound(database, clock())
 
 
 def test_a_moment_behind_the_end_of_the_window_was_nairobis_called_utc(
@@ -497,8 +527,8 @@ def test_every_page_keeps_the_lease(work, database, merchant, order, later):
 
     merchant.on_call = a_slow_page
     pull_when_due(work)
-    assert len(leases) == 3
-    assert [lease > later.now - timedelta(hours=1) for lease in leases] == [True] * 3
+    assert len(leases) == 4
+    assert [lease > later.now - timedelta(hours=1) for lease in leases] == [True] * 4
     assert leases == sorted(set(leases))
 
 

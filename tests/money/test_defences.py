@@ -374,7 +374,9 @@ DEFENCES: dict[str, Defence] = {
             receive_money,
             "find_account",
             lambda session, typed: (
-                find_account.suggest_orders(session, typed, TOTAL, None, NOW)[0].order_id
+                find_account.suggest_orders(
+                    session, ReceiptFacts("UKM0000STR", TOTAL, "c2b", typed), NOW
+                )[0].order_id
             ),
         ),
     ),

@@ -360,19 +360,19 @@ def test_what_a_line_is_shows_in_its_first_words_and_its_reason(details, reason,
 
 
 @pytest.mark.parametrize(
-    ("pulled", "kind"),
+    ("pulled", "kind", "below_zero"),
     [
-        ("c2b-pay-bill-debit", "payment"),
-        ("c2b-buy-goods-debit", "payment"),
-        ("", "payment"),
-        ("c2b-pay-bill-reversal", "reversal"),
-        ("merchant-to-organization-settlement", "transfer"),
-        ("b2c-business-payment", "payout"),
-        ("pay-bill-charge", "charge"),
+        ("c2b-pay-bill-debit", "payment", "reversal"),
+        ("c2b-buy-goods-debit", "payment", "reversal"),
+        ("", "payment", "reversal"),
+        ("c2b-pay-bill-reversal", "reversal", "reversal"),
+        ("merchant-to-organization-settlement", "transfer", "transfer"),
+        ("b2c-business-payment", "payout", "payout"),
+        ("pay-bill-charge", "charge", "charge"),
     ],
 )
-def test_what_a_row_of_the_list_is_shows_in_its_type(pulled, kind):
-    assert kind_of_pulled(pulled) == kind
+def test_what_a_row_of_the_list_is_shows_in_its_type_and_its_sign(pulled, kind, below_zero):
+    assert (kind_of_pulled(pulled, 100), kind_of_pulled(pulled, -100)) == (kind, below_zero)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ _SPEAKING = [
     "services/refunds/plan_refund.py",
     "services/refunds/record_by_hand.py",
     "services/request_payment.py",
+    "services/restores/release.py",
     "services/search/cursors.py",
     "services/settle_payment.py",
     "services/shop_orders.py",

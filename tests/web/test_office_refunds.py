@@ -431,3 +431,36 @@ def test_it_is_all_there_in_swahili(app, admin, database, sale):
     assert "Urejeshaji 1" in page
     path = f"/office/payments/{sale.payment.id}/refund"
     assert "Urejeshaji mwingine wa pesa hizi unaendelea." in words(admin.post(path, WISH))
+
+
+def test_a_refund_that_is_over_says_what_is_still_asked_or_nothing(
+    admin, database, sale, other_admin
+):
+    with database.transaction() as session:
+        refund = ask_refund(session, session.merge(sale.admin), session.merge(sale.payment))
+        refund_id = refund.id
+        send(session, refund)
+    address = f"/office/refunds/{refund_id}"
+    assert "Next check 22 Nov 2026, 12:00" in words(admin.get(address))
+    with database.transaction() as session:
+        hear(session, session.get_one(Refund, refund_id), went(), after(minutes=1))
+    shown = words(admin.get(address))
+    assert "Next check" not in shown
+    assert "M-Pesa is asked to confirm it 22 Nov 2026, 12:" in shown
+    with database.transaction() as session:
+        session.get_one(Refund, refund_id).next_check_at = None
+    assert "M-Pesa is asked to confirm it" not in words(admin.get(address))
+
+
+def test_what_a_refund_by_hand_is_looked_at_for_is_a_reminder(admin, database, sale):
+    with database.transaction() as session:
+        refund = ask_refund(
+            session,
+            session.merge(sale.admin),
+            session.merge(sale.payment),
+            method=RefundKind.BY_HAND,
+        )
+        refund_id = refund.id
+    shown = words(admin.get(f"/office/refunds/{refund_id}"))
+    assert "You are reminded of it 23 Nov 2026, 12:00" in shown
+    assert "Next check" not in shown

@@ -98,6 +98,11 @@ def read_amount_cents(value: Any, *, as_text: bool = False) -> int | None:
     return cents if cents is not None and cents > 0 else None
 
 
+def read_signed_cents(value: Any) -> int | None:
+    """Exact cents of an amount that went one way or, below zero, the other; not of nothing."""
+    return _read_cents(value, as_text=True, largest_shillings=_LARGEST_AMOUNT_SHILLINGS) or None
+
+
 def read_balance_cents(value: Any) -> int | None:
     """Exact cents of a number of shillings, which may be below zero."""
     return _read_cents(value, as_text=True, largest_shillings=_LARGEST_BALANCE_SHILLINGS)

@@ -15,9 +15,8 @@ from app.integrations.mpesa.exchange import Answer
 from app.integrations.mpesa.fields import (
     clean,
     is_identifier,
-    read_amount_cents,
-    read_balance_cents,
     read_receipt,
+    read_signed_cents,
     text_of,
 )
 from app.integrations.mpesa.messages import read_error
@@ -95,6 +94,9 @@ def says_pull_registered(answer: Answer) -> bool:
 def read_pull_page(answer: Answer) -> PullPage | None:
     """Daraja, Pull Transactions: 1000 and a list of lists; 1001, or an error text that says so,
     for none. A row that cannot be read is counted, so that nobody takes it for absent.
+
+    No text of Safaricom's shows how an undoing is listed. One below zero is a sound row, whatever
+    its type is called.
     """
     document = answer.document or {}
     if _says_no_rows(document):
@@ -151,7 +153,7 @@ def _read_row(row: Any) -> PulledRow | None:
     values = {name.lower(): value for name, value in row.items()}
     receipt = read_receipt(values.get("transactionid"))
     kind = clean(text_of(values.get("transactiontype")), _LONGEST_NAME)
-    amount_cents = _read_pulled_cents(values.get("amount"), kind)
+    amount_cents = read_signed_cents(values.get("amount"))
     transacted_at = _read_pulled_moment(values.get("trxdate"))
     if receipt is None or amount_cents is None or transacted_at is None:
         return None
@@ -164,13 +166,6 @@ def _read_row(row: Any) -> PulledRow | None:
         kind=kind,
         sender=clean(text_of(values.get("sender")), _LONGEST_NAME),
     )
-
-
-def _read_pulled_cents(value: Any, kind: str) -> int | None:
-    """What was paid is above zero; only the undoing of a payment may be below."""
-    if "reversal" not in kind.lower():
-        return read_amount_cents(value, as_text=True)
-    return read_balance_cents(value) or None
 
 
 def _read_pulled_moment(value: Any) -> datetime | None:

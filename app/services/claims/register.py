@@ -25,7 +25,7 @@ from app.services.refund_shares import is_going_back
 from app.services.unmatched_money import attach_money, facts_of
 from app.utils.money import CENTS_PER_SHILLING, whole_shillings
 
-_TELLING = (Clue.NUMBER, Clue.AMOUNT_AND_PHONE)
+_TELLING = (Clue.NUMBER, Clue.CALLED_PAID_AND_PHONE, Clue.AMOUNT_AND_PHONE)
 
 
 def find_told(session: Session, receipt: str) -> MpesaReceipt | None:
@@ -113,9 +113,7 @@ def _amount_fits(session: Session, order: Order, cents: int) -> bool:
 def _orders_of_others(
     session: Session, order: Order, facts: ReceiptFacts, now: datetime
 ) -> list[str]:
-    suggested = suggest_orders(
-        session, facts.bill_reference, facts.amount_cents, facts.payer_phone, now
-    )
+    suggested = suggest_orders(session, facts, now)
     telling = [one.order_id for one in suggested if one.clue in _TELLING]
     others = select(Order.number).where(Order.id.in_(telling), Order.user_id != order.user_id)
     return list(session.scalars(others.order_by(Order.id)))

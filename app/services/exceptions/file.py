@@ -35,6 +35,7 @@ from app.services.missing_money import Missing, split_missing
 from app.services.payment_history import PaymentHistory, read_payment_history
 from app.services.read_orders import OrderView, find_order
 from app.services.read_payments import PaymentView, views_of
+from app.services.unmatched_money import facts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ def _suggest(session: Session, row: MpesaReceipt | None, now: datetime) -> list[
     suggested: list[Suggested] = []
     if row is None:
         return suggested
-    for one in suggest_orders(session, row.bill_reference, row.amount_cents, row.payer_phone, now):
+    for one in suggest_orders(session, facts_of(row), now):
         order = session.get_one(Order, one.order_id)
         foresight = foresee_receipt(session, order, row)
         suggested.append(Suggested(one, OrderStatus(order.status), foresight))

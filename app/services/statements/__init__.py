@@ -23,16 +23,20 @@ from app.services.statements.keep import (
     lines_to_receive,
 )
 from app.services.statements.lines import BookLine, LineFault, PassedOver, Tally
+from app.services.statements.places import BEGINNING, BrokenOff, Place, find_broken_off, note_place
 from app.services.statements.refund_evidence import find_proofs
 from app.services.statements.whose import Numbers, require_ours, span_of
 
 __all__ = [
+    "BEGINNING",
     "LATE_ROWS",
     "BookLine",
+    "BrokenOff",
     "LineFault",
     "NewImport",
     "Numbers",
     "PassedOver",
+    "Place",
     "Span",
     "StatementFile",
     "Tally",
@@ -40,6 +44,7 @@ __all__ = [
     "drop_if_nothing_new",
     "end_import",
     "facts_of",
+    "find_broken_off",
     "find_proofs",
     "find_undone",
     "gaps_between",
@@ -48,6 +53,7 @@ __all__ = [
     "kind_of",
     "kind_of_pulled",
     "lines_to_receive",
+    "note_place",
     "pulled_until",
     "receipt_in",
     "require_ours",

@@ -55,8 +55,10 @@ def kind_of(details: str, reason: str, amount_cents: int) -> LineKind:
     return LineKind.CHARGE if _CHARGE.search(reason) else LineKind.OTHER
 
 
-def kind_of_pulled(kind: str) -> LineKind:
-    """The same for a row of Safaricom's list: ``c2b-pay-bill-debit``, ``c2b-buy-goods-debit``."""
+def kind_of_pulled(kind: str, amount_cents: int) -> LineKind:
+    """The same for a row of Safaricom's list: ``c2b-pay-bill-debit``, ``c2b-buy-goods-debit``. What
+    it would call a payment and shows below zero is the undoing of one.
+    """
     words = kind.lower().replace("-", " ").replace("_", " ")
     if _REVERSAL.search(words):
         return LineKind.REVERSAL
@@ -64,7 +66,9 @@ def kind_of_pulled(kind: str) -> LineKind:
         return LineKind.TRANSFER
     if "b2c" in words:
         return LineKind.PAYOUT
-    return LineKind.CHARGE if _CHARGE.search(words) else LineKind.PAYMENT
+    if _CHARGE.search(words):
+        return LineKind.CHARGE
+    return LineKind.PAYMENT if amount_cents > 0 else LineKind.REVERSAL
 
 
 def party_of(other_party: str, details: str) -> Party:

@@ -77,6 +77,16 @@ class Tally:
         """Those that somebody paid us."""
         return self.kinds[LineKind.PAYMENT]
 
+    @property
+    def reversals(self) -> int:
+        """Payments that M-Pesa undid, for us or for anybody."""
+        return self.kinds[LineKind.REVERSAL]
+
+    def forget_lines(self) -> None:
+        """The list is read from its beginning again; what came to light meanwhile stays so."""
+        self.lines = self.different = self.earlier = self.unbooked = self.unreadable = 0
+        self.kinds.clear()
+
     def refuse(self, fault: LineFault) -> None:
         self.unreadable += 1
         if len(self.faults) < MOST_LISTED:

@@ -111,7 +111,14 @@ DECISION_WORDS: dict[str, str] = {
 
 CLUE_WORDS: dict[str, str] = {
     Clue.NUMBER: mark("Its number is one slip of the finger away."),
+    Clue.CALLED_PAID_AND_PHONE: mark(
+        "M-Pesa called its prompt of just this amount paid and named no receipt, and the payer's"
+        " phone fits."
+    ),
     Clue.AMOUNT_AND_PHONE: mark("It waits for just this amount, and the payer's phone fits."),
+    Clue.CALLED_PAID: mark(
+        "M-Pesa called its prompt of just this amount paid, and named no receipt."
+    ),
     Clue.AMOUNT: mark("It waits for just this amount."),
 }
 

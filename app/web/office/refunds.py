@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.context import current_config, now
 from app.db import reading, transaction
-from app.jobs.rules import refund_rules
+from app.jobs.rules import mpesa_numbers, refund_rules
 from app.models import RefundState
 from app.policies import Role
 from app.schemas.base import PlainText, Schema
@@ -26,8 +26,10 @@ from app.services.refunds import (
     record_not_gone,
     reject_refund,
 )
-from app.web.language import gettext, mark
+from app.services.restores import release_refunds
+from app.web.language import gettext, mark, ngettext
 from app.web.office.blueprint import office
+from app.web.office.held_refunds import find_hold
 from app.web.office.lists import Search, end_of, look_up
 from app.web.office.payments import MOMENT
 from app.web.office.raw import readable
@@ -55,6 +57,7 @@ CHIPS = (
     (RefundState.FAILED, mark("Failed")),
     (RefundState.SUCCEEDED, mark("Paid back")),
 )
+LONGEST_RELEASE_REASON = 500
 _WORDS: dict[str, Any] = {
     "account_words": ACCOUNT_WORDS,
     "kind_words": REFUND_KIND_WORDS,
@@ -82,6 +85,10 @@ class RefundSearch(Search):
         )
 
 
+class ReleaseForm(Schema):
+    although = PlainText(min=1, max=LONGEST_RELEASE_REASON, load_default=None)
+
+
 class ReasonForm(Schema):
     reason = PlainText(min=1, max=LONGEST_REASON, required=True)
 
@@ -93,8 +100,42 @@ class ReceiptForm(Schema):
 @office.get("/office/refunds")
 @role_page(Role.ADMIN)
 def refunds() -> AnyResponse:
-    """Refunds, newest first."""
-    return look_up(RefundSearch(), _find, "office/refunds.html", chips=CHIPS, **_WORDS)
+    """Refunds, newest first, and above them whether they are held."""
+    return _list_page(Form())
+
+
+@office.post("/office/refunds/release")
+@role_page(Role.ADMIN)
+def release() -> AnyResponse:
+    """Send refunds again after a restore, as the command ``payments release-refunds`` does."""
+
+    def act(data: dict[str, Any]) -> AnyResponse:
+        numbers, admin = mpesa_numbers(current_config()), current_actor()
+        with transaction() as session:
+            waiting = release_refunds(
+                session, numbers, now(), actor_id=admin.user_id, although=data["although"]
+            )
+        message = ngettext(
+            "Refunds are sent again: %(num)s waits for it.",
+            "Refunds are sent again: %(num)s wait for it.",
+            waiting,
+        )
+        return done(message % {"num": waiting}, "office.refunds")
+
+    return submit(ReleaseForm(), act, lambda form: _list_page(form).get_data(as_text=True))
+
+
+def _list_page(release: Form) -> Response:
+    return look_up(
+        RefundSearch(),
+        _find,
+        "office/refunds.html",
+        chips=CHIPS,
+        hold=find_hold(),
+        release=release,
+        longest_reason=LONGEST_RELEASE_REASON,
+        **_WORDS,
+    )
 
 
 def _find(wanted: RefundFilter) -> Page[ListedRefund]:

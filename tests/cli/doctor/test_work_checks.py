@@ -13,6 +13,7 @@ from app.models import InboxSource
 from app.policies import Role
 from app.services.heartbeats import note_sweep
 from app.services.inbox import ReceivedMessage, finish_message
+from app.services.restores import record_restore
 from app.utils.limiter import MemoryCounters
 from tests.cli.doctor.conftest import codes, failed, look, only_line, passed
 from tests.core import ask_to_pay, buy, make_buyer
@@ -194,3 +195,22 @@ def test_the_demo_shops_people_have_no_place_in_production(make_exam, live, lapt
     assert "(amina)" in report.lines[0].sentence
     assert "instance/demo-accounts.txt still holds" in report.lines[1].sentence
     assert codes(make_exam(laptop), "accounts") == ["ok"]
+
+
+# --- refunds that are held ---
+
+
+def test_refunds_that_are_held_since_a_restore_are_named(make_exam, live, database):
+    assert only_line(make_exam(live), "refunds") == ("ok", "Refunds are not held.")
+    with database.transaction() as session:
+        restore = record_restore(session, "sokoni.zip", NOW - timedelta(hours=2), NOW)
+    report = look(make_exam(live), "refunds")
+    assert [(line.code, line.level) for line in report.lines] == [("refunds_held", "warning")]
+    assert report.lines[0].sentence == (
+        "No refund is sent since the shop was restored at 2026-11-22 12:00 (Nairobi) from the"
+        " backup of 2026-11-22 10:00: import M-Pesa's statement of the time between, then run"
+        " python manage.py payments release-refunds."
+    )
+    with database.transaction() as session:
+        session.merge(restore).refunds_released_at = NOW
+    assert codes(make_exam(live), "refunds") == ["ok"]

@@ -10,6 +10,7 @@ from app.cli.doctor.checks import (
     menu,
     prompts,
     questions,
+    refunds,
     safaricom,
     settings,
     stores,
@@ -30,6 +31,7 @@ CHECKS: Sequence[Check] = (
     *questions.CHECKS,
     *menu.CHECKS,
     *work.CHECKS,
+    *refunds.CHECKS,
     *stores.CHECKS,
 )
 
