@@ -242,10 +242,12 @@ class AccessLog:
         self._logger = logging.getLogger(_ACCESS)
         self._root = logging.getLogger()
 
-    def shown(self, text: str) -> str:
-        """A text as its line will show it, for who writes it many times."""
+    def shown(self, path: str) -> str | None:
+        """A path as its line will show it, for who writes it many times; None where the short way
+        is not open.
+        """
         handler = self._short_way()
-        return handler.scrubber.shown(text) if handler is not None else text
+        return None if handler is None else handler.scrubber.shown(path)
 
     def write(self, line: RequestLine, path_shown: str | None = None) -> None:
         """``path_shown``: of the path, what shown() answered before."""
