@@ -16,9 +16,11 @@ docs/decisions/0025-answers-before-flask.md.
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from flask import request
+from werkzeug.http import http_date
 
 from app.context import current_catalogue
 from app.services.kept_catalogue import Kept, KeptCatalogue
@@ -50,6 +52,7 @@ UNDERSTOOD = frozenset(
     {
         "HTTP_ACCEPT_ENCODING",
         "HTTP_ACCEPT_LANGUAGE",
+        "HTTP_CONNECTION",  # beside an Upgrade alone
         "HTTP_HOST",
         "HTTP_IF_NONE_MATCH",
         "HTTP_X_REQUEST_ID",
@@ -59,7 +62,7 @@ UNDERSTOOD = frozenset(
 
 _METHODS = frozenset({"GET", "HEAD"})
 _VARIES_BY = frozenset({"accept-encoding", "accept-language", "cookie", "hx-request"})
-_ANEW = frozenset({"connection", REQUEST_ID_HEADER.lower()})
+_ANEW = frozenset({"connection", "date", REQUEST_ID_HEADER.lower()})
 _LONGEST_CODING, _LONGEST_LANGUAGE, _LONGEST_TAG = 100, 300, 100
 _OK, _NOT_MODIFIED = 200, 304
 _NOTE = "sokoni.ready_answers"
@@ -108,6 +111,7 @@ class _Answer:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    is_dated: bool
     route: str
     path: str
     path_shown: str | None
@@ -173,6 +177,8 @@ class ReadyAnswers:
     ) -> list[bytes]:
         request_id = id_of_request(environ)
         headers = [*answer.headers, (REQUEST_ID_HEADER, request_id)]
+        if answer.is_dated:
+            headers.append(("Date", _date(int(time.time()))))
         if is_draining():
             headers.append(("Connection", "close"))
         method = environ["REQUEST_METHOD"]
@@ -211,10 +217,17 @@ class ReadyAnswers:
         return [body]
 
     def _answer(self, note: _Note, body: bytes) -> _Answer:
-        headers = [(name, value) for name, value in note.headers or () if name.lower() not in _ANEW]
-        status = int(note.status.partition(" ")[0])
-        path_shown = self._log.shown(note.path)
-        return _Answer(note.status, status, headers, body, note.route, note.path, path_shown)
+        told = note.headers or []
+        return _Answer(
+            note.status,
+            int(note.status.partition(" ")[0]),
+            [(name, value) for name, value in told if name.lower() not in _ANEW],
+            body,
+            any(name.lower() == "date" for name, _ in told),
+            note.route,
+            note.path,
+            self._log.shown(note.path),
+        )
 
 
 def _is_for_everybody(answer: _Answer, tag: str) -> bool:
@@ -229,6 +242,11 @@ def _is_for_everybody(answer: _Answer, tag: str) -> bool:
     if tag:
         return answer.status == _NOT_MODIFIED and found.get("etag") == tag
     return answer.status == _OK
+
+
+@lru_cache(1)
+def _date(second: int) -> str:
+    return http_date(second)
 
 
 def _read(pieces: Iterable[bytes]) -> bytes:
