@@ -209,7 +209,8 @@ class _CatalogueMeter:
             self._seen = (counts, now)
             for counter, names in ((self._looks, ("hit", "miss")), (self._gone, _WHY_GONE)):
                 for name in names:
-                    counter.labels(name).inc(now[name] - before.get(name, 0))
+                    if (risen := now[name] - before.get(name, 0)) > 0:
+                        counter.labels(name).inc(risen)
             self._entries.set(counts.entries)
             self._bytes.set(counts.kept_bytes)
 

@@ -73,7 +73,7 @@ def lines(capsys) -> Iterator:
         configure_logging(level=level, as_json=as_json, secrets=secrets)
         root.handlers = [one for one in root.handlers if one.get_name() == "sokoni_handler"]
         capsys.readouterr()
-        return lambda: capsys.readouterr().err.splitlines()
+        return lambda: capsys.readouterr().err.splitlines()  # noqa: PLW0108 - what is read when it is called
 
     yield begin
     root.handlers = others
@@ -302,7 +302,12 @@ def test_a_database_that_does_not_answer_is_told_as_before(app, database, shop, 
 
 def test_ids_are_the_callers_if_they_are_sane(app, shop):
     both(app, "/api/items")
-    for given, is_taken in (("abcdefgh-1", True), ("0712345678", True), ("a b", False), ("", False)):
+    for given, is_taken in (
+        ("abcdefgh-1", True),
+        ("0712345678", True),
+        ("a b", False),
+        ("", False),
+    ):
         asked = Answer(app.wsgi_app, "/api/items", headers={ID: given})
         assert not asked.by_flask
         assert (asked.id == given) is is_taken
