@@ -23,7 +23,6 @@ from app.utils.http import route_asked_for
 from app.utils.limiter import on_store_failure
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_WHY_GONE = ("changed", "crowded_out")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -179,6 +178,9 @@ class _CatalogueMeter:
             ["why"],
             registry=registry,
         )
+        for counter, names in self._counters():
+            for name in names:
+                counter.labels(name)
         self._entries = Gauge(
             "sokoni_catalogue_entries",
             "Answers that are kept, of all processes.",
@@ -191,6 +193,9 @@ class _CatalogueMeter:
             multiprocess_mode="livesum",
             registry=registry,
         )
+
+    def _counters(self) -> tuple[tuple[Counter, tuple[str, str]], ...]:
+        return (self._looks, ("hit", "miss")), (self._gone, ("changed", "crowded_out"))
 
     def catch_up(self) -> None:
         if self.counts is None:
@@ -207,7 +212,7 @@ class _CatalogueMeter:
             if now == before:
                 return
             self._seen = (counts, now)
-            for counter, names in ((self._looks, ("hit", "miss")), (self._gone, _WHY_GONE)):
+            for counter, names in self._counters():
                 for name in names:
                     if (risen := now[name] - before.get(name, 0)) > 0:
                         counter.labels(name).inc(risen)

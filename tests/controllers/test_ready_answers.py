@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from sqlalchemy import text
 from werkzeug.datastructures import EnvironHeaders
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -21,8 +21,8 @@ from app import create_app
 from app.context import CATALOGUE, TRACING
 from app.db import EXTENSION, Database
 from app.policies import Role
-from app.ready_answers import NOT_UNDERSTOOD, UNDERSTOOD
-from app.services.kept_catalogue import KeptCatalogue
+from app.ready_answers import NOT_UNDERSTOOD, UNDERSTOOD, kept_answer
+from app.services.kept_catalogue import Kept, KeptCatalogue
 from app.utils.draining import begin_draining, end_draining
 from app.utils.http import HSTS
 from app.utils.logs import configure_logging
@@ -256,6 +256,26 @@ def test_flask_reads_no_header_that_the_layer_does_not_know(
         headers = {name for name in environ.read if name.startswith("HTTP_")}
         assert headers <= NOT_UNDERSTOOD | UNDERSTOOD
         assert given or ("HTTP_ACCEPT_LANGUAGE" in headers) == (path in PAGES)
+
+
+def _add_odd_views(app) -> None:
+    @app.get("/api/odd/<how>")
+    def odd(how: str) -> Response:
+        kept_answer(("odd", how), lambda: Kept(how, 1))
+        response = Response("odd", 404 if how == "missing" else 200)
+        if how == "cookie":
+            response.set_cookie("whose", "mine")
+        response.vary.add("Origin" if how == "origin" else "Cookie")
+        return response
+
+
+@pytest.mark.parametrize(
+    ("how", "is_ready"), [("even", True), ("cookie", False), ("origin", False), ("missing", False)]
+)
+def test_an_answer_that_may_not_be_for_everybody_is_never_ready(make_app, how, is_ready):
+    ready, other = both(make_app(_add_odd_views), f"/api/odd/{how}")
+    assert ready.by_flask is not is_ready
+    assert ready.all == other.all
 
 
 def test_a_change_shows_in_every_process_on_the_next_request(make_app, database, shop):
