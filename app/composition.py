@@ -18,6 +18,7 @@ from app.error_handlers import init_error_handlers
 from app.jobs.build import build_work, pool_limit
 from app.jobs.work import Work
 from app.ports import Ports
+from app.ready_answers import ReadyAnswers
 from app.schemas.base import Money, Timestamp
 from app.schemas.problem import ProblemSchema
 from app.security import init_security, known_user_id
@@ -26,9 +27,10 @@ from app.utils.gate import Doorkeeper, Gate
 from app.utils.http import init_http
 from app.utils.json_provider import OrjsonProvider
 from app.utils.limiter import init_limiter
-from app.utils.logs import configure_logging, init_access_log
+from app.utils.logs import AccessLog, configure_logging, init_access_log
 from app.utils.places import INTAKE_PLACES
 from app.web import register_pages
+from app.web.language import language_of_header
 from app.web.sent_away import build_refusals
 
 if TYPE_CHECKING:
@@ -65,26 +67,42 @@ def compose(config: Config, ports: Ports | None) -> Flask:
         lambda: app.extensions[EXTENSION], config.catalogue_cache_bytes
     )
     _configure(app, config)
-    init_access_log(app, known_user_id)
-    init_http(app, https=config.is_https, trusted_hosts=_trusted_hosts(config))
+    access_log = init_access_log(app, known_user_id)
+    trusted_hosts = _trusted_hosts(config)
+    init_http(app, https=config.is_https, trusted_hosts=trusted_hosts)
     init_error_handlers(app)
     init_security(app, config, work.ports.clock)
     init_limiter(app, build_limits(config, lambda: app.extensions[EXTENSION], work.ports.clock))
     app.url_map.converters["id"] = IdConverter
     register_controllers(app, _build_api(app))
     register_pages(app, config)
+    # Around Flask, from the inmost to the outmost.
+    ready = None if tracing else _answer_at_once(app, access_log, trusted_hosts)
+    _trust_proxies(app, config)
     gate = _put_doorkeeper(app, config)
     if config.metrics_enabled:
-        _count(app, work, gate)
+        _count(app, work, gate, ready)
     return app
 
 
-def _count(app: Flask, work: Work, gate: Gate) -> None:
+def _answer_at_once(app: Flask, log: AccessLog, trusted_hosts: frozenset[str]) -> ReadyAnswers:
+    """Not where requests are traced: their spans are begun and ended by Flask's hooks."""
+    ready = ReadyAnswers(
+        app.wsgi_app, lambda: app.extensions[CATALOGUE], log, trusted_hosts, language_of_header
+    )
+    app.wsgi_app = ready  # type: ignore[method-assign]
+    return ready
+
+
+def _count(app: Flask, work: Work, gate: Gate, ready: ReadyAnswers | None) -> None:
     from app.utils.metrics import Meter, init_metrics
 
     app.extensions[METER] = meter = Meter()
     init_metrics(app, meter)
     gate.watcher = meter
+    meter.watch_catalogue(lambda: app.extensions[CATALOGUE].counts)
+    if ready is not None:
+        ready.count = meter.answered
     meter.watch_pool("main", work.database.engine, pool_limit(work.config))
     if work.database.reserve is not None:
         meter.watch_pool("reserve", work.database.reserve, INTAKE_PLACES)
@@ -138,6 +156,9 @@ def _configure(app: Flask, config: Config) -> None:
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     app.url_map.strict_slashes = False  # /orders/ is /orders; nothing is redirected
     app.url_map.merge_slashes = False
+
+
+def _trust_proxies(app: Flask, config: Config) -> None:
     if config.trusted_proxy_count:
         hops = config.trusted_proxy_count
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

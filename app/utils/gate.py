@@ -18,7 +18,6 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
-from secrets import token_hex
 from time import monotonic
 from typing import Any, Protocol
 
@@ -29,8 +28,8 @@ from app.utils.http import (
     API_POLICY,
     PAGE_POLICY,
     REQUEST_ID_HEADER,
+    id_of_request,
     is_for_programs,
-    is_sane_request_id,
 )
 from app.utils.intake import taking_in
 from app.utils.limiter import CALLBACK_PATHS
@@ -281,8 +280,7 @@ class Doorkeeper:
     ) -> list[bytes]:
         self.gate.watcher.sent_away(rank)
         self._note()
-        given = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if is_sane_request_id(given) else token_hex(16)
+        request_id = id_of_request(environ)
         for_programs = is_for_programs(environ.get("PATH_INFO", ""))
         refusals = self._refusals
         body = (

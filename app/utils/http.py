@@ -1,7 +1,9 @@
 """What every answer carries, whoever made it: security headers, a request id."""
 
 import re
+from collections.abc import Mapping
 from secrets import token_hex
+from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import BadRequest
@@ -41,7 +43,7 @@ def init_http(app: Flask, *, https: bool, trusted_hosts: frozenset[str]) -> None
     """Give each request its id and each answer its headers; refuse what no honest client sends."""
 
     def refuse_other_hosts() -> None:
-        if _hostname(request.environ.get("HTTP_HOST", "")) not in trusted_hosts:
+        if hostname(request.environ.get("HTTP_HOST", "")) not in trusted_hosts:
             g.close_connection = True
             raise BadRequest("This is not the host of this shop. Correct the Host header.")
 
@@ -57,14 +59,14 @@ def init_http(app: Flask, *, https: bool, trusted_hosts: frozenset[str]) -> None
 def request_id() -> str:
     """This request's id: the caller's if it is sane, otherwise a new one."""
     if "request_id" not in g:
-        given = request.headers.get(REQUEST_ID_HEADER, "")
-        g.request_id = given if is_sane_request_id(given) else token_hex(16)
+        g.request_id = id_of_request(request.environ)
     return str(g.request_id)
 
 
-def is_sane_request_id(text: str) -> bool:
-    """Whether a caller's id may stand in our logs and answers."""
-    return _SANE_REQUEST_ID.fullmatch(text) is not None
+def id_of_request(environ: Mapping[str, Any]) -> str:
+    """The caller's id, if it may stand in our logs and answers; otherwise a new one."""
+    given: str = environ.get("HTTP_X_REQUEST_ID", "")
+    return given if _SANE_REQUEST_ID.fullmatch(given) else token_hex(16)
 
 
 def route_asked_for() -> tuple[str, str]:
@@ -87,7 +89,7 @@ def is_for_programs(path: str) -> bool:
     return path.lstrip("/").partition("/")[0] in API_SEGMENTS
 
 
-def _hostname(host: str) -> str:
+def hostname(host: str) -> str:
     """The name in a Host header, without its port; empty for what is not a host."""
     match = _HOST.fullmatch(host)
     return match.group(1).lower() if match else ""

@@ -10,12 +10,15 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, MutableMapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TextIO
 
 import orjson
 import structlog
 from flask import Flask, Response, g, request
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars
 from structlog.typing import EventDict, Processor
 
 from app.utils.http import request_id
@@ -52,16 +55,25 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
 )
 _MAY_HIDE = re.compile(r"[\s/_.=:$]|\d{3}")
 """Something of this is in whatever a pattern takes: most words are done after one look."""
+_OUR_ID = re.compile(r"[0-9a-f]{32}")
 _PHONE_NUMBER = re.compile(r"254[17]\d{8}")
 _SHORTEST_SECRET = 16
 _OURS = "sokoni_handler"
+_ACCESS = "sokoni.access"
+_ADDRESSES = 4096
+
+_add_moment = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
     """Writes to whatever sys.stderr is at the moment of writing."""
 
-    def __init__(self) -> None:
+    def __init__(self, scrubber: "Scrubber", *, as_json: bool) -> None:
         logging.Handler.__init__(self)
+        self.scrubber = scrubber
+        self.as_json = as_json
+        self.address = lru_cache(_ADDRESSES)(scrubber.shown)
+        """A caller's address as a line shows it; most callers come again."""
 
     @property
     def stream(self) -> TextIO:
@@ -71,16 +83,26 @@ class _Stderr(logging.StreamHandler[TextIO]):
     def stream(self, value: TextIO) -> None:
         raise NotImplementedError("It is always stderr.")
 
+    def write(self, line: str) -> None:
+        """As emit(), for what is a line already."""
+        with self.lock or nullcontext():
+            try:
+                self.stream.write(line + self.terminator)
+                self.flush()
+            except OSError:  # nobody reads any more: no reason to refuse a request
+                return
+
 
 def configure_logging(*, level: str, as_json: bool, secrets: Iterable[str] = ()) -> None:
     """Send what structlog and the standard library log through the same processors."""
+    scrubber = Scrubber(secrets)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_moment,
         structlog.processors.format_exc_info,
-        Scrubber(secrets),
+        scrubber,
     ]
     render: Processor = (
         structlog.processors.JSONRenderer(serializer=_serialise)
@@ -97,7 +119,7 @@ def configure_logging(*, level: str, as_json: bool, secrets: Iterable[str] = ())
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = _Stderr()
+    handler = _Stderr(scrubber, as_json=as_json)
     handler.set_name(_OURS)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -165,9 +187,23 @@ class Scrubber:
             value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         )
 
-    def _text(self, text: str) -> str:
+    def shown(self, text: str) -> str:
+        """A text as it stands in a line."""
+        return _printable(self._text(text))
+
+    def shown_id(self, request_id: str) -> str:
+        """As shown(); of an id like ours no pattern takes anything."""
+        if _OUR_ID.fullmatch(request_id):
+            return self._without_secrets(request_id)
+        return self.shown(request_id)
+
+    def _without_secrets(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
+        return text
+
+    def _text(self, text: str) -> str:
+        text = self._without_secrets(text)
         if not _MAY_HIDE.search(text):
             return text
         for pattern, replacement in _PATTERNS:
@@ -179,12 +215,98 @@ def _serialise(event: Any, **_kwargs: Any) -> str:
     return orjson.dumps(event, default=str).decode("utf-8", "replace")
 
 
-def init_access_log(app: Flask, user_id: Callable[[], int | None]) -> None:
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """What the log says of a request, as it came; what is None is left out."""
+
+    method: str
+    path: str
+    status: int
+    duration_ms: float | None
+    remote_addr: str | None
+    request_id: str
+    user_id: int | None = None
+    code: str | None = None
+
+
+class AccessLog:
+    """Writes one line for each request.
+
+    It is most of what is logged, so it goes the shortest way: as JSON, straight to our handler.
+    Where anybody else wants to hear of it, and for people, it goes as all other lines do, and what
+    is written is the same.
+    """
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger(_ACCESS)
+        self._logger = logging.getLogger(_ACCESS)
+        self._root = logging.getLogger()
+
+    def shown(self, path: str) -> str | None:
+        """A path as its line will show it, for who writes it many times; None where the short way
+        is not open.
+        """
+        handler = self._short_way()
+        return None if handler is None else handler.scrubber.shown(path)
+
+    def write(self, line: RequestLine, path_shown: str | None = None) -> None:
+        """``path_shown``: of the path, what shown() answered before."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
+        handler = self._short_way()
+        if handler is None:
+            self._write_as_others(line)
+            return
+        scrubber = handler.scrubber
+        event = _known(
+            {
+                "method": scrubber.shown(line.method) if path_shown is None else line.method,
+                "path": scrubber.shown(line.path) if path_shown is None else path_shown,
+                "status": line.status,
+                "duration_ms": line.duration_ms,
+                "user_id": scrubber.scrub(line.user_id),
+                "remote_addr": line.remote_addr and handler.address(line.remote_addr),
+                "code": line.code,
+                "event": "request",
+                "request_id": scrubber.shown_id(line.request_id),
+                "level": "info",
+                "logger": _ACCESS,
+            }
+        )
+        handler.write(_serialise(_add_moment(None, "info", event)))
+
+    def _write_as_others(self, line: RequestLine) -> None:
+        event = {
+            "method": line.method,
+            "path": line.path,
+            "status": line.status,
+            "duration_ms": line.duration_ms,
+            "user_id": line.user_id,
+            "remote_addr": line.remote_addr,
+            "code": line.code,
+        }
+        with bound_contextvars(request_id=line.request_id):
+            self._log.info("request", **_known(event))
+
+    def _short_way(self) -> _Stderr | None:
+        """Our handler, if it is the only one that would hear of it, and writes JSON."""
+        handlers = self._root.handlers
+        handler = handlers[0] if len(handlers) == 1 else None
+        if not isinstance(handler, _Stderr) or not handler.as_json:
+            return None
+        return handler
+
+
+def _known(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if value is not None}
+
+
+def init_access_log(app: Flask, user_id: Callable[[], int | None]) -> AccessLog:
     """One line for each request, and its id on every line that is logged meanwhile.
 
     ``user_id`` answers who is known to have signed in when the request ends.
     """
-    log = structlog.get_logger("sokoni.access")
+    log = AccessLog()
 
     def begin() -> None:
         clear_contextvars()
@@ -193,18 +315,25 @@ def init_access_log(app: Flask, user_id: Callable[[], int | None]) -> None:
 
     def write_line(response: Response) -> Response:
         began = g.get("began")
-        line = {
-            "method": request.method,
-            "path": request.path,
-            "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - began) * 1000, 1) if began else None,
-            "user_id": user_id(),
-            "remote_addr": request.remote_addr,
-            "code": g.get("problem_code"),
-        }
-        log.info("request", **{name: value for name, value in line.items() if value is not None})
+        log.write(
+            RequestLine(
+                request.method,
+                request.path,
+                response.status_code,
+                milliseconds_since(began) if began else None,
+                request.remote_addr,
+                request_id(),
+                user_id(),
+                g.get("problem_code"),
+            )
+        )
         return response
 
     app.before_request(begin)
     app.after_request(write_line)
     app.teardown_request(lambda _error: clear_contextvars())
+    return log
+
+
+def milliseconds_since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 1)

@@ -5,8 +5,9 @@ makes anew at its start; whichever of them is asked adds them up.
 """
 
 import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +31,23 @@ class Gathered(Protocol):
 
     def gauges(self) -> Mapping[str, tuple[str, str, Mapping[str, float]]]:
         """By name: what it is, the name of its label, and the values by that label."""
+
+
+class Kept(Protocol):
+    """Counts of the answers that a process keeps of its catalogue, since it began."""
+
+    @property
+    def hits(self) -> int: ...
+    @property
+    def misses(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def evicted(self) -> int: ...
+    @property
+    def entries(self) -> int: ...
+    @property
+    def kept_bytes(self) -> int: ...
 
 
 class Meter:
@@ -92,6 +110,7 @@ class Meter:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self._catalogue = _CatalogueMeter(registry)
         on_store_failure(self.store_failures.inc)
         for rank in (Rank.READER, Rank.WRITER):
             self.away.labels(rank.value)  # a count that is not there yet cannot be seen to rise
@@ -111,6 +130,13 @@ class Meter:
     def sent_away(self, rank: Rank) -> None:
         self.away.labels(rank.value).inc()
 
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        self.requests.labels(route, method, f"{status // 100}xx").observe(seconds)
+        self._catalogue.catch_up()
+
+    def watch_catalogue(self, counts: Callable[[], Kept]) -> None:
+        self._catalogue.counts = counts
+
     def watch_pool(self, name: str, engine: Engine, limit: int) -> None:
         self.most_connections.labels(name).set(limit)
         gauge = self.connections.labels(name)
@@ -120,6 +146,7 @@ class Meter:
 
     def expose(self, gathered: Gathered) -> bytes:
         """All of it as Prometheus reads it, the other processes' as well."""
+        self._catalogue.catch_up()
         folder = os.environ.get(FOLDER_VARIABLE)
         registry = self._registry
         if folder:
@@ -129,6 +156,68 @@ class Meter:
         beside = CollectorRegistry()
         beside.register(_Beside(gathered))
         return generate_latest(registry) + generate_latest(beside)
+
+
+class _CatalogueMeter:
+    """Counts on from where it was: the catalogue itself knows nothing of metrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.counts: Callable[[], Kept] | None = None
+        self._lock = threading.Lock()
+        self._seen: tuple[Kept, dict[str, int]] | None = None
+        self._looks = Counter(
+            "sokoni_catalogue_looks",
+            "What was asked of the answers that are kept, by whether it was there: hit, miss.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._gone = Counter(
+            "sokoni_catalogue_gone",
+            "Answers that were kept: changed ones were not true any more, crowded_out ones found"
+            " no room.",
+            ["why"],
+            registry=registry,
+        )
+        for counter, names in self._counters():
+            for name in names:
+                counter.labels(name)
+        self._entries = Gauge(
+            "sokoni_catalogue_entries",
+            "Answers that are kept, of all processes.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._bytes = Gauge(
+            "sokoni_catalogue_bytes",
+            "What they take; CATALOGUE_CACHE_BYTES bounds it in each process.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+
+    def _counters(self) -> tuple[tuple[Counter, tuple[str, str]], ...]:
+        return (self._looks, ("hit", "miss")), (self._gone, ("changed", "crowded_out"))
+
+    def catch_up(self) -> None:
+        if self.counts is None:
+            return
+        counts = self.counts()
+        now = {
+            "hit": counts.hits,
+            "miss": counts.misses,
+            "changed": counts.dropped,
+            "crowded_out": counts.evicted,
+        }
+        with self._lock:
+            before = self._seen[1] if self._seen and self._seen[0] is counts else {}
+            if now == before:
+                return
+            self._seen = (counts, now)
+            for counter, names in self._counters():
+                for name in names:
+                    if (risen := now[name] - before.get(name, 0)) > 0:
+                        counter.labels(name).inc(risen)
+            self._entries.set(counts.entries)
+            self._bytes.set(counts.kept_bytes)
 
 
 class _Beside(Collector):
@@ -156,10 +245,8 @@ def init_metrics(app: Flask, meter: Meter) -> None:
             meter.replays.inc()
         began = g.get("began")
         if began is not None:
-            meter.requests.labels(
-                *route_asked_for(),
-                f"{response.status_code // 100}xx",
-            ).observe(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            meter.answered(*route_asked_for(), response.status_code, seconds)
         return response
 
     app.after_request(count)

@@ -5,6 +5,7 @@ import re
 from hashlib import sha256
 
 from flask import Response, current_app, flash, request, session
+from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 
 from app.context import now
@@ -96,8 +97,10 @@ def _cookie() -> str | None:
 
 def _first_token() -> str:
     """Made of the random secret that this browser's forms carry, so that two tabs which both put
-    in the first thing name one basket. Only a form that was found to be ours gets here.
+    in the first thing name one basket. Only a form that was found to be ours gets here, if need be
+    without a secret: then it has one from here on.
     """
+    generate_csrf()
     key = str(current_app.config["SECRET_KEY"]).encode()
     secret = str(session["csrf_token"])
     return hmac.new(key, b"basket:" + secret.encode(), "sha256").hexdigest()

@@ -15,9 +15,10 @@ from flask import Response, render_template, request, session
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
-from app.context import current_catalogue
+from app.ready_answers import kept_answer
 from app.services.kept_catalogue import Kept
 from app.web.basket_cookie import count_in_basket
+from app.web.foreign_forms import token_if_known
 from app.web.language import choose_language
 from app.web.pages import page, wants_fragment
 from app.web.visitors import visitor
@@ -52,7 +53,7 @@ def kept_page(view: Callable[..., Sheet]) -> Callable[..., Response]:
         address = (request.environ["PATH_INFO"], request.environ.get("QUERY_STRING", ""))
         key = (choose_language(), wants_fragment(), *address)
         try:
-            kept = current_catalogue().get(key, lambda: _kept(view(*args, **kwargs), address))
+            kept = kept_answer(key, lambda: _kept(view(*args, **kwargs), address))
         except _NotKept as refused:
             sheet = refused.sheet
             response = page(sheet.template, sheet.status, **sheet.context)
@@ -77,7 +78,11 @@ def _kept(sheet: Sheet, address: tuple[str, str]) -> Kept:
     if sheet.status != Response.default_status:
         raise _NotKept(sheet)
     text = render_template(
-        sheet.template, **sheet.context, hole=_hole, form_token=lambda: _hole("token")
+        sheet.template,
+        **sheet.context,
+        hole=_hole,
+        form_token=lambda: _hole("token"),
+        open_form_token=lambda: _hole("opentoken"),
     )
     pieces = [
         piece.encode() if place % 2 == 0 else piece for place, piece in enumerate(_HOLE.split(text))
@@ -116,4 +121,5 @@ _FILLINGS: dict[str, Callable[[], str]] = {
     "links": _links,
     "notices": _notices,
     "token": generate_csrf,
+    "opentoken": token_if_known,
 }

@@ -9,13 +9,14 @@ what the browser asks for.
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from babel.messages.pofile import read_po
 from flask import Flask, g, has_request_context, request
 from markupsafe import Markup
 from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 LANGUAGES = {"en": "English", "sw": "Kiswahili"}
 DEFAULT_LANGUAGE = "en"
@@ -64,6 +65,12 @@ def language_asked(cookies: Mapping[str, str], accepted: LanguageAccept) -> str:
         return wanted
     asked = (tag.partition("-")[0].lower() for tag, _ in accepted)
     return next((tag for tag in asked if tag in LANGUAGES), DEFAULT_LANGUAGE)
+
+
+@lru_cache(1024)
+def language_of_header(accepted: str) -> str:
+    """The language of who sends this Accept-Language, and no cookie."""
+    return language_asked({}, parse_accept_header(accepted, LanguageAccept))
 
 
 def gettext(message: str) -> str:

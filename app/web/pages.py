@@ -10,24 +10,22 @@ from urllib.parse import urlencode
 import flask
 import marshmallow as ma
 from flask import Response, flash, g, redirect, render_template, request, session, url_for
-from flask_wtf.csrf import generate_csrf, validate_csrf
+from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
-from wtforms import ValidationError as BadFormToken
 
 from app.config import Config
 from app.context import current_config
 from app.db import reading
 from app.error_handlers import invalid_fields
-from app.errors import AppError, Forbidden, InvalidInput, TooLarge
+from app.errors import AppError, InvalidInput, TooLarge
 from app.services.notifications import count_unread
 from app.services.pages import DEFAULT_LIMIT, PageRequest
 from app.web.basket_cookie import count_in_basket
+from app.web.foreign_forms import FORM_TOKEN, refuse_foreign_form, token_if_known
 from app.web.language import choose_language, gettext
 from app.web.visitors import visitor
 
-_FORM_TOKEN = "csrf_token"  # noqa: S105 - the name of a field
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_OWN_SITES = frozenset({"same-origin", "none"})
 _PRIVATE = "private, no-cache"
 _ROOM_BESIDE_FILE = 16 * 1024
 
@@ -39,8 +37,8 @@ class Pages(flask.Blueprint):
         """``never_kept``: its pages may not lie in any cache, not even the browser's."""
         super().__init__(name, import_name)
         self._cache_control = "no-store" if never_kept else _PRIVATE
-        self.before_request(_remember_browser)
-        self.before_request(_refuse_foreign_forms)
+        self.before_request(_check_form)
+        self.after_request(_remember_browser)
         self.after_request(self._say_how_to_keep)
 
     def _say_how_to_keep(self, response: Response) -> Response:
@@ -50,10 +48,11 @@ class Pages(flask.Blueprint):
         return response
 
 
-def _remember_browser() -> None:
+def _remember_browser(response: Response) -> Response:
     """The cookie that forms are checked against outlives the browser's window."""
-    if not session.permanent:
+    if session and not session.permanent:
         session.permanent = True
+    return response
 
 
 def takes_upload(
@@ -84,27 +83,12 @@ def sent_file(name: str, biggest: int) -> bytes:
     return content
 
 
-def _refuse_foreign_forms() -> None:
-    """A form that another site made the browser send changes nothing."""
+def _check_form() -> Response | None:
     view = flask.current_app.view_functions.get(request.endpoint or "")
     biggest = getattr(view, "biggest_file", None)
     if biggest is not None:
         request.max_content_length = biggest(current_config()) + _ROOM_BESIDE_FILE
-    if request.method in _SAFE_METHODS:
-        return
-    if request.headers.get("Sec-Fetch-Site", "none") not in _OWN_SITES:
-        raise _foreign_form()
-    try:
-        validate_csrf(request.form.get(_FORM_TOKEN) or request.headers.get("X-CSRF-Token"))
-    except BadFormToken as error:
-        raise _foreign_form() from error
-
-
-def _foreign_form() -> Forbidden:
-    return Forbidden(
-        "This form is too old, or another page sent it. Go back, load the page anew and try again.",
-        code="foreign_form",
-    )
+    return None if request.method in _SAFE_METHODS else refuse_foreign_form()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +120,7 @@ def sent_values(nullable: tuple[str, ...] = ()) -> dict[str, Any]:
             raise InvalidInput.field(name, "Send this once.")
     values: dict[str, Any] = {}
     for name, text in request.form.items():
-        if name == _FORM_TOKEN:
+        if name == FORM_TOKEN:
             continue
         if text.strip():
             values[name] = text
@@ -228,6 +212,7 @@ def shared_context() -> dict[str, Any]:
         "visitor": visitor,
         "language": choose_language,
         "form_token": generate_csrf,
+        "open_form_token": token_if_known,
         "here": _here,
         "unread_count": _unread_count,
         "basket_count": count_in_basket,

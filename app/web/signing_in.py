@@ -17,6 +17,7 @@ from app.sign_in_limits import limit_registrations, limit_sign_ins
 from app.utils.identity import LONGEST_EMAIL
 from app.utils.phone import normalise_msisdn
 from app.web.basket_cookie import bring_basket
+from app.web.foreign_forms import needs_no_token
 from app.web.language import COOKIE, LANGUAGES, gettext
 from app.web.pages import Form, Pages, page, submit
 from app.web.visitors import farewell, local_path, public_page, visitor, visitor_sign_in, welcome
@@ -123,6 +124,7 @@ def log_out() -> AnyResponse:
 
 @signing_in.post("/language")
 @public_page
+@needs_no_token
 def choose() -> AnyResponse:
     """Remember in which language this browser reads."""
     response = _see(local_path(request.form.get("next")))

@@ -112,6 +112,7 @@ def test_requests_are_counted_by_the_template_of_their_route(counting, database)
         timed("elsewhere", "GET", "4xx"): 1,
         timed("elsewhere", "other", "4xx"): 1,
         timed("/metrics", "GET", "2xx"): 1,
+        'sokoni_catalogue_looks_total{outcome="miss"}': 3,
         'sokoni_refusals_total{code="not_found"}': 1,
         'sokoni_refusals_total{code="product_not_found"}': 2,
         'sokoni_refusals_total{code="method_not_allowed"}': 1,

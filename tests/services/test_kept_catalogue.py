@@ -390,3 +390,72 @@ def test_asking_begins_no_transaction(database):
     finally:
         event.remove(database.engine, "begin", note)
     assert said == []
+
+
+def test_what_was_made_of_something_kept_goes_when_that_is_not_true_any_more(
+    shelf, database, products
+):
+    one, other, _third = products
+    for product_id in (one, other):
+        shelf.price(product_id)
+        shelf.kept.keep_beside(shelf.kept.find(product_id), ("copy", product_id), "made of it", 50)
+    sell(database, one)
+    assert shelf.kept.find(("copy", one)) is None
+    assert shelf.kept.find(("copy", other)).content == "made of it"
+
+
+def test_nothing_is_kept_beside_what_was_dropped_meanwhile(shelf, database, products):
+    shelf.price(products[0])
+    before = shelf.kept.find(products[0])
+    sell(database, products[0])
+    shelf.price(products[0])  # which is another one now
+    shelf.kept.keep_beside(before, "copy", "of what was", 50)
+    assert shelf.kept.find("copy") is None
+    shelf.kept.keep_beside(Kept("never kept", 1), "copy", "of nothing", 50)
+    assert shelf.kept.find("copy") is None
+    assert shelf.kept.counts.entries == 1
+
+
+def test_for_what_is_not_kept_the_database_is_not_asked(database):
+    def no_database():
+        raise AssertionError("It was asked.")
+
+    assert KeptCatalogue(no_database, ROOM).find("nothing") is None
+
+
+def test_what_is_asked_for_once_makes_way_for_what_is_asked_for_again(database):
+    shelf = Shelf(database, most_bytes=20_000)  # each takes 1,100 at the least
+    for _ in range(2):
+        shelf.prices("the shop's own")
+    for number in range(500):
+        shelf.prices(f"made up {number}")
+    shelf.made.clear()
+    shelf.prices("the shop's own")
+    shelf.prices("made up 499")
+    shelf.prices("made up 0")
+    assert shelf.made == ["made up 0"]
+    assert shelf.kept.counts.kept_bytes <= 20_000
+
+
+def test_what_is_not_asked_for_any_more_makes_way_however_often_it_was(database):
+    shelf = Shelf(database, most_bytes=20_000)
+    for _ in range(2):
+        for number in range(17):
+            shelf.prices(f"last year's {number}")
+    for number in range(30):
+        for _ in range(2):
+            shelf.prices(f"this year's {number}")
+    shelf.made.clear()
+    for number in range(20, 30):
+        shelf.prices(f"this year's {number}")
+    assert shelf.made == []
+
+
+def test_what_came_last_is_kept_though_it_is_more_than_the_share_of_the_new(database):
+    shelf = Shelf(database, most_bytes=20_000)
+    for _ in range(2):
+        for number in range(10):
+            shelf.prices(f"used {number}")
+    for _ in range(2):
+        shelf.prices("big", size=15_000)
+    assert shelf.made.count("big") == 1

@@ -1,19 +1,20 @@
 """Keeping answers: which, how many, and until when."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event, Lock
 from typing import Any
 
 from app.db import Database
 from app.services.kept_catalogue.marks import Changes
+from app.services.kept_catalogue.order import UseOrder
 from app.services.kept_catalogue.watch import Watch
 
 _ENTRY_BYTES, _PRODUCT_BYTES = 1000, 150
 """What an answer takes beside its content: itself, and each product in it."""
 _PATIENCE_SECONDS = 5.0
+_SHARE_OF_THE_NEW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Kept:
     size_bytes: int
     shows: frozenset[int] = frozenset()
     follows_stock: bool = False
+    key: Hashable = None
+    """Under which it is kept; the keeper sets it."""
 
 
 @dataclass(slots=True)
@@ -52,7 +55,8 @@ class KeptCatalogue:
         self._most_bytes = most_bytes
         self._watch = Watch(database, self._forget)
         self._lock = Lock()  # of all below
-        self._entries: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._entries: dict[Hashable, Kept] = {}
+        self._order = UseOrder(most_bytes // _SHARE_OF_THE_NEW)
         self._showing: dict[int, set[Hashable]] = {}
         self._following_stock: set[Hashable] = set()
         self._building: dict[Hashable, Event] = {}
@@ -73,11 +77,29 @@ class KeptCatalogue:
                 return found
             return self._build(key, build)
 
+    def find(self, key: Hashable) -> Kept | None:
+        """What is kept and true now, if anything is. Raises what the database raises.
+
+        For what is not kept, nobody is asked.
+        """
+        if key not in self._entries:
+            return None
+        self._watch.look()
+        return self._find(key)
+
+    def keep_beside(self, kept: Kept, key: Hashable, content: Any, size_bytes: int) -> None:
+        """Keep something that was made of what is ``kept``, if that still is, for as long as it
+        would be.
+        """
+        with self._lock:
+            if kept.key is not None and self._entries.get(kept.key) is kept:
+                self._keep(replace(kept, content=content, size_bytes=size_bytes, key=key))
+
     def _find(self, key: Hashable) -> Kept | None:
         with self._lock:
             found = self._entries.get(key)
             if found is not None:
-                self._entries.move_to_end(key)
+                self._order.use(key, _size(found))
                 self.counts.hits += 1
             return found
 
@@ -85,11 +107,11 @@ class KeptCatalogue:
         with self._lock:
             self.counts.misses += 1
             before = self._changes
-        made = build()
+        made = replace(build(), key=key)
         with self._lock:
             # What was told meanwhile may have been about this, and is not told again.
             if self._changes == before:
-                self._keep(key, made)
+                self._keep(made)
         return made
 
     @contextmanager
@@ -110,18 +132,20 @@ class KeptCatalogue:
                 del self._building[key]
             mine.set()
 
-    def _keep(self, key: Hashable, made: Kept) -> None:
+    def _keep(self, made: Kept) -> None:
         if _size(made) > self._most_bytes:
             return
+        key = made.key
         self._drop(key)
         self._entries[key] = made
+        self._order.add(key, _size(made))
         for product_id in made.shows:
             self._showing.setdefault(product_id, set()).add(key)
         if made.follows_stock:
             self._following_stock.add(key)
         self.counts.kept_bytes += _size(made)
         while self.counts.kept_bytes > self._most_bytes:
-            self._drop(next(iter(self._entries)))
+            self._drop(self._order.first_to_go())
             self.counts.evicted += 1
         self.counts.entries = len(self._entries)
 
@@ -130,6 +154,7 @@ class KeptCatalogue:
         if known is None:
             return
         self.counts.kept_bytes -= _size(known)
+        self._order.remove(key, _size(known))
         self._following_stock.discard(key)
         for product_id in known.shows:
             showing = self._showing[product_id]

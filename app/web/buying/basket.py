@@ -11,6 +11,7 @@ from app.web.basket_cookie import basket_owner, basket_to_fill, keep_basket
 from app.web.buying.blueprint import buying
 from app.web.buying.forms import AddForm, ChangeForm
 from app.web.buying.words import in_plain_words
+from app.web.foreign_forms import needs_no_token
 from app.web.language import gettext
 from app.web.pages import Form, done, page, submit
 from app.web.visitors import public_page
@@ -34,6 +35,7 @@ def read_basket() -> BasketView:
 
 @buying.post("/basket/add")
 @public_page
+@needs_no_token
 def add() -> AnyResponse:
     """Put a product in."""
     return submit(AddForm(), _add, basket_again)
