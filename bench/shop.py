@@ -91,6 +91,7 @@ class Shops:
         self._options = options
         self._closing = ExitStack()
         self._postgres: Postgres | None = None
+        self._postgres_pid = 0
 
     def __enter__(self) -> Self:
         self._logs = Path(tempfile.mkdtemp(prefix="sokoni-bench-"))
@@ -196,6 +197,13 @@ class Shops:
                 connection.execute(f'ALTER DATABASE "{begun}" RENAME TO "{name}"')
         return postgres.url.replace("/postgres?", f"/{name}?")
 
+    def postgres_seconds(self) -> float:
+        """Of a processor, that PostgreSQL has used so far."""
+        main = psutil.Process(self._postgres_pid)
+        own = main.cpu_times()
+        ended = own.children_user + own.children_system
+        return ended + sum(_seconds(one) for one in (main, *main.children()))
+
     def _started_postgres(self) -> Postgres:
         if self._postgres is None:
             files = Postgres(self._folder)
@@ -204,7 +212,7 @@ class Shops:
             )
             self._closing.callback(_shut_down, server)
             wait_until(lambda: files.is_ready(server), "PostgreSQL is ready")
-            self._postgres = files
+            self._postgres, self._postgres_pid = files, server.pid
         return self._postgres
 
 
@@ -234,6 +242,14 @@ def _kept(answer: Answer) -> tuple[str, int, list[tuple[str, str]]]:
         if name.lower() not in _OF_EACH_ANSWER
     ]
     return base64.b64encode(answer.body).decode(), answer.status, headers
+
+
+def _seconds(process: psutil.Process) -> float:
+    try:
+        used = process.cpu_times()
+    except psutil.NoSuchProcess:  # whose time is its parent's by now
+        return 0.0
+    return float(used.user + used.system)
 
 
 def _memory_mb(pid: int) -> float:
