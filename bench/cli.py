@@ -2,14 +2,13 @@
 
 import os
 import platform
-import signal
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from bench.ending import end_as_by_hand
 from bench.load import client_name
 from bench.options import DATABASES, Options
 from bench.quiet import measure_client
@@ -63,8 +62,7 @@ def main(
     It starts the real server on databases of its own. Ratios are what counts: both sides are
     loaded in turns, in one run, so that a busy machine slows both.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+    end_as_by_hand()
     marks = _marks_for(works) if write else OWN
     kinds = DATABASES if database == "both" else (database,)
     options = Options(databases=kinds, **chosen)  # type: ignore[arg-type]
@@ -105,8 +103,3 @@ def _conditions(bench: Bench) -> str:
         f" {client.rate:,.0f} answers a second out of a server that does nothing, and took at most"
         f" {bench.client_share:.0%} of one processor while it measured."
     )
-
-
-def _end(_number: int, _frame: object) -> None:
-    """As Ctrl-C does: every process that was started is ended first."""
-    sys.exit(1)

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from app.config import Config
 from app.models import User
 from bench.crowd import gather
+from bench.ending import end_as_by_hand
 from bench.fill import plain_dsn
 from bench.growth.counts import Asked, Meter, Spent, Table, asked_of, tables_of
 from bench.growth.store import Store, open_store
@@ -51,6 +52,7 @@ def main(orders: int) -> None:
     The shop's own app is asked, in this process; docs/scaling.md reckons with the figures. Redis is
     left out where redis-server is not installed.
     """
+    end_as_by_hand()
     with Shops(Options(databases=("postgresql",))) as shops, ExitStack() as closing:
         shop = closing.enter_context(shops.open("postgresql", FEW, purpose="growth", **_LIMITS))
         closing.enter_context(_logs_thrown_away())

@@ -37,8 +37,8 @@ def python_of(peer: str) -> Path:
 
 def _install(python: Path, pins: Path) -> None:
     command = [
-        *(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-        *("--no-input", "--require-hashes", "-r", pins),
+        *(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+        *("--no-input", "--require-hashes", "-r", str(pins)),
     ]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=_MOST_SECONDS)
