@@ -62,8 +62,8 @@ def main(
     It starts the real server on databases of its own. Ratios are what counts: both sides are
     loaded in turns, in one run, so that a busy machine slows both.
     """
-    end_as_by_hand()
     marks = _marks_for(works) if write else OWN
+    end_as_by_hand()
     kinds = DATABASES if database == "both" else (database,)
     options = Options(databases=kinds, **chosen)  # type: ignore[arg-type]
     with Shops(options) as shops:
