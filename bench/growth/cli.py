@@ -4,7 +4,6 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from bench.ending import end_as_by_hand
 from bench.fill import plain_dsn
 from bench.growth.counts import Asked, Meter, Spent, Table, asked_of, tables_of
 from bench.growth.store import Store, open_store
-from bench.growth.story import PAID, READ, Step, Story
+from bench.growth.story import PAID, STEPS, Step, Story
 from bench.load import Request
 from bench.options import FEW, Options
 from bench.shop import Shop, Shops
@@ -33,15 +32,6 @@ _LIMITS = {
     "WRITE_LIMIT": "1000000 per minute",
     "PROMPT_USER_LIMIT": "1000000 per minute",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Cost:
-    """Of one step, for each order."""
-
-    step: str
-    asked: Asked
-    spent: Spent
 
 
 @click.command(context_settings={"show_default": True})
@@ -61,8 +51,9 @@ def main(orders: int) -> None:
         story.add_webhook(_some_user(shop))
         meter = Meter(plain_dsn(shop.database), shops.postgres_seconds)
         _conditions(orders)
-        before, costs = _measure(story, orders, meter)
-        _show_costs(costs)
+        asked = _count(story)
+        before = tables_of(meter.dsn)
+        _show_costs(story, asked, range(_COUNTED, _COUNTED + orders), meter)
         _show_tables(before, tables_of(meter.dsn), orders)
         story.check()
         with open_store() as store:
@@ -70,19 +61,13 @@ def main(orders: int) -> None:
                 _show_store(store, shop, requests)
 
 
-def _measure(story: Story, orders: int, meter: Meter) -> tuple[dict[str, Table], list[_Cost]]:
-    """The tables as they were before the orders that are timed, and what each step cost."""
-    first, others = range(_COUNTED), range(_COUNTED, _COUNTED + orders)
+def _count(story: Story) -> dict[str, Asked]:
+    """What each step asks of the database, for all that are counted."""
     counted = {}
-    for name, step in {**PAID, **READ}.items():
+    for name, step in STEPS.items():
         with asked_of(story.database) as counted[name]:
-            step(story, first)
-    before = tables_of(meter.dsn)
-    costs = []
-    for name, step in {**PAID, **READ}.items():
-        spent = _spent_by(story, step, others, meter)
-        costs.append(_Cost(name, counted[name], spent))
-    return before, costs
+            step(story, range(_COUNTED))
+    return counted
 
 
 def _spent_by(story: Story, step: Step, numbers: range, meter: Meter) -> Spent:
@@ -104,15 +89,16 @@ def _conditions(orders: int) -> None:
     )
 
 
-def _show_costs(costs: list[_Cost]) -> None:
+def _show_costs(story: Story, counted: dict[str, Asked], orders: range, meter: Meter) -> None:
+    """Line by line, as they are measured."""
     click.echo(
         "\n| step | statements | transactions | commits | the shop | PostgreSQL | its log |"
         "\n|---|---|---|---|---|---|---|"
     )
-    for cost in costs:
-        asked, spent = cost.asked, cost.spent
+    for name, step in STEPS.items():
+        asked, spent = counted[name], _spent_by(story, step, orders, meter)
         click.echo(
-            f"| {cost.step} | {asked.statements / _COUNTED:.1f}"
+            f"| {name} | {asked.statements / _COUNTED:.1f}"
             f" | {asked.transactions / _COUNTED:.1f} | {asked.commits / _COUNTED:.1f}"
             f" | {spent.shop * 1e3:.2f} ms | {spent.postgres * 1e3:.2f} ms"
             f" | {spent.wal_bytes / 1000:.1f} kB |"

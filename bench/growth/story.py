@@ -182,7 +182,8 @@ PAID: dict[str, Step] = {
     "its callback kept, and read: paid": _each(Story.report),
     "its webhooks sent": lambda story, _: story.tell(),
 }
-READ: dict[str, Step] = {
+STEPS: dict[str, Step] = {
+    **PAID,
     "an order looked at": _each(Story.look),
     "a page of the catalogue, kept": _each(Story.show_page),
     "a product, each another": _each(Story.show_product),
