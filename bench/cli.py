@@ -2,21 +2,20 @@
 
 import os
 import platform
-import signal
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from bench.ending import end_as_by_hand
 from bench.load import client_name
 from bench.options import DATABASES, Options
 from bench.quiet import measure_client
 from bench.run import Bench
 from bench.shop import Shops
-from bench.table import Line, table, with_table
-from bench.works import WORKS
+from bench.table import OWN, PEERS, Line, table, with_table
+from bench.works import UNNAMED, WORKS
 from drill.processes import ROOT
 
 _PAGE = ROOT / "docs" / "performance.md"
@@ -56,26 +55,36 @@ _DEFAULTS = Options()
 def main(
     works: tuple[str, ...], database: str, *, write: bool, **chosen: int | Path | None
 ) -> None:
-    """Measure the shop's WORKS (all, by itself) beside their ceilings, and print a table.
+    """Measure the shop's WORKS (all but peers, by itself) beside their ceilings, and print a table.
+
+    peers asks the same of django-oscar, which it installs beside the code the first time.
 
     It starts the real server on databases of its own. Ratios are what counts: both sides are
     loaded in turns, in one run, so that a busy machine slows both.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _end)
+    marks = _marks_for(works) if write else OWN
+    end_as_by_hand()
     kinds = DATABASES if database == "both" else (database,)
     options = Options(databases=kinds, **chosen)  # type: ignore[arg-type]
     with Shops(options) as shops:
         bench = Bench(options, shops)
         lines = []
-        for line in _measured(bench, works or tuple(WORKS)):
+        for line in _measured(bench, works or UNNAMED):
             click.echo("  ".join(line.cells()), err=True)
             lines.append(line)
         conditions = _conditions(bench)
     click.echo(f"\n{conditions}\n\n{table(lines)}")
     if write:
         text = _PAGE.read_text("utf-8")
-        _PAGE.write_text(with_table(text, conditions, lines), "utf-8")
+        _PAGE.write_text(with_table(text, marks, conditions, lines), "utf-8")
+
+
+def _marks_for(works: tuple[str, ...]) -> tuple[str, str]:
+    if "peers" not in works:
+        return OWN
+    if set(works) == {"peers"}:
+        return PEERS
+    raise click.UsageError("The table of peers is written by itself: name no other work.")
 
 
 def _measured(bench: Bench, works: tuple[str, ...]) -> Iterator[Line]:
@@ -94,8 +103,3 @@ def _conditions(bench: Bench) -> str:
         f" {client.rate:,.0f} answers a second out of a server that does nothing, and took at most"
         f" {bench.client_share:.0%} of one processor while it measured."
     )
-
-
-def _end(_number: int, _frame: object) -> None:
-    """As Ctrl-C does: every process that was started is ended first."""
-    sys.exit(1)

@@ -17,6 +17,16 @@ from bench.shop import Shop
 _RULES = OrderRules(expiry_seconds=86_400, max_open_orders=1_000_000, max_amount_shillings=250_000)
 
 
+def merchant_request_id(payment_id: int) -> str:
+    """Safaricom's id of a prompt, as long as theirs are."""
+    return f"7071-4170-a0e4-{payment_id:012d}"
+
+
+def checkout_request_id(payment_id: int) -> str:
+    """Its other one."""
+    return f"ws_CO_22112026120000{payment_id:012d}"
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     payment_id: int
@@ -36,8 +46,8 @@ class Prompt:
             {"Name": "PhoneNumber", "Value": 254712000001},
         ]
         told = {
-            "MerchantRequestID": f"m-{self.payment_id}",
-            "CheckoutRequestID": f"ws_CO_{self.payment_id}",
+            "MerchantRequestID": merchant_request_id(self.payment_id),
+            "CheckoutRequestID": checkout_request_id(self.payment_id),
             "ResultCode": 0,
             "ResultDesc": "The service request is processed successfully.",
             "CallbackMetadata": {"Item": items},

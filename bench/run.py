@@ -7,6 +7,7 @@ from statistics import median
 
 from bench.load import Load, Request, drive
 from bench.options import FEW, Options
+from bench.peers.oscar import Oscar, open_oscar
 from bench.shop import Server, Shop, Shops
 
 
@@ -55,6 +56,12 @@ class Bench:
     def bare(self, shop: Shop, *paths: str) -> AbstractContextManager[Server]:
         """The ceiling of these addresses of a shop; see Shops.bare."""
         return self._shops.bare(shop, *paths)
+
+    def oscar(
+        self, kind: str, products: int = FEW, **settings: str
+    ) -> AbstractContextManager[Oscar]:
+        """A shop of django-oscar that runs; see bench.peers.oscar."""
+        return open_oscar(self._shops, kind, products, **settings)
 
     def load(self, side: Side, seconds: float, connections: int) -> Load:
         """Load a side that has no other to be held against. Raises for failed answers."""

@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,14 @@ from drill.processes import Program, children_of, free_port, wait_until
 _OK = 200
 _FIRST = "/healthz"
 _MEGABYTE = 1024 * 1024
-_WEB_WORKERS = {"postgresql": 2, "sqlite": 1}
+WEB_WORKERS = {"postgresql": 2, "sqlite": 1}
 _START_SECONDS = 120.0
 _POLL_SECONDS = 0.01
 _OF_EACH_ANSWER = frozenset({"connection", "content-length", "date", "server", "x-request-id"})
+
+
+Fill = Callable[[str, int], None]
+"""Makes the empty database at an address hold so many products."""
 
 
 class Answer(NamedTuple):
@@ -87,6 +91,7 @@ class Shops:
         self._options = options
         self._closing = ExitStack()
         self._postgres: Postgres | None = None
+        self._postgres_pid = 0
 
     def __enter__(self) -> Self:
         self._logs = Path(tempfile.mkdtemp(prefix="sokoni-bench-"))
@@ -121,10 +126,10 @@ class Shops:
                     mpesa_base_url="http://127.0.0.1:9",
                 ),
                 "MEDIA_URL": f"{self._logs}/media",
-                "WEB_WORKERS": str(_WEB_WORKERS[kind]),
+                "WEB_WORKERS": str(WEB_WORKERS[kind]),
                 **settings,
             }
-            with self._serving("bench.wsgi:application", environment) as (web, seconds):
+            with self._serving(_ours("bench.wsgi:application"), environment) as (web, seconds):
                 yield Shop(port, web, environment, seconds, kind, database)
 
     @contextmanager
@@ -135,16 +140,21 @@ class Shops:
         file.write_text(json.dumps({path: _kept(one) for path, one in answers.items()}), "ascii")
         port = free_port()
         environment = {**shop.environment, "PORT": str(port), "ANSWERS": str(file)}
-        with self._serving("bench.bare:application", environment) as (web, seconds):
+        with self._serving(_ours("bench.bare:application"), environment) as (web, seconds):
             yield Server(port, web, environment, seconds)
 
     @contextmanager
+    def other(self, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
+        """Somebody else's server. Its environment says by PORT where it is to be asked."""
+        with self._serving(command, told := dict(environment)) as (web, seconds):
+            yield Server(int(told["PORT"]), web, told, seconds)
+
+    @contextmanager
     def _serving(
-        self, application: str, environment: dict[str, str]
+        self, command: Sequence[str], environment: dict[str, str]
     ) -> Iterator[tuple[Program, float]]:
         """The server, and the seconds until its first answer."""
         began = time.perf_counter()
-        command = python("-m", "bench.server", application)
         web = Program("web", command, self._logs, environment)
         try:
             while not _answers(web, int(environment["PORT"])):
@@ -155,25 +165,27 @@ class Shops:
         finally:
             web.clear_away()
 
-    def database_url(self, kind: str, products: int, purpose: str = "shop") -> str:
+    def database_url(
+        self, kind: str, products: int, purpose: str = "shop", fill: Fill | None = None
+    ) -> str:
         """Of a database that holds so many products; it is filled where there is none yet."""
-        name = f"{purpose}_{products}"
+        name, fill = f"{purpose}_{products}", fill or _fill
         return (
-            self._sqlite_url(name, products)
+            self._sqlite_url(name, products, fill)
             if kind == "sqlite"
-            else self._postgresql_url(name, products)
+            else self._postgresql_url(name, products, fill)
         )
 
-    def _sqlite_url(self, name: str, products: int) -> str:
+    def _sqlite_url(self, name: str, products: int, fill: Fill) -> str:
         file, begun = self._folder / f"{name}.db", self._folder / f"{name}.begun.db"
         if not file.exists():
             for half in self._folder.glob(f"{begun.name}*"):
                 half.unlink()
-            _filled(f"sqlite:///{begun}", products)
+            fill(f"sqlite:///{begun}", products)
             begun.rename(file)
         return f"sqlite:///{file}"
 
-    def _postgresql_url(self, name: str, products: int) -> str:
+    def _postgresql_url(self, name: str, products: int, fill: Fill) -> str:
         postgres = self._started_postgres()
         with psycopg.connect(postgres.dsn, autocommit=True) as connection:
             known = "SELECT 1 FROM pg_database WHERE datname = %s"
@@ -181,9 +193,16 @@ class Shops:
                 begun = f"{name}_begun"
                 connection.execute(f'DROP DATABASE IF EXISTS "{begun}"')
                 connection.execute(f'CREATE DATABASE "{begun}"')
-                _filled(postgres.url.replace("/postgres?", f"/{begun}?"), products)
+                fill(postgres.url.replace("/postgres?", f"/{begun}?"), products)
                 connection.execute(f'ALTER DATABASE "{begun}" RENAME TO "{name}"')
         return postgres.url.replace("/postgres?", f"/{name}?")
+
+    def postgres_seconds(self) -> float:
+        """Of a processor, that PostgreSQL has used so far."""
+        main = psutil.Process(self._postgres_pid)
+        own = main.cpu_times()
+        ended = own.children_user + own.children_system
+        return ended + sum(_seconds(one) for one in (main, *main.children()))
 
     def _started_postgres(self) -> Postgres:
         if self._postgres is None:
@@ -193,8 +212,12 @@ class Shops:
             )
             self._closing.callback(_shut_down, server)
             wait_until(lambda: files.is_ready(server), "PostgreSQL is ready")
-            self._postgres = files
+            self._postgres, self._postgres_pid = files, server.pid
         return self._postgres
+
+
+def _ours(application: str) -> list[str]:
+    return python("-m", "bench.server", application)
 
 
 def _shut_down(server: Program) -> None:
@@ -204,7 +227,7 @@ def _shut_down(server: Program) -> None:
     server.clear_away()
 
 
-def _filled(url: str, products: int) -> None:
+def _fill(url: str, products: int) -> None:
     database = Database(url)
     try:
         fill(database, products)
@@ -219,6 +242,14 @@ def _kept(answer: Answer) -> tuple[str, int, list[tuple[str, str]]]:
         if name.lower() not in _OF_EACH_ANSWER
     ]
     return base64.b64encode(answer.body).decode(), answer.status, headers
+
+
+def _seconds(process: psutil.Process) -> float:
+    try:
+        used = process.cpu_times()
+    except psutil.NoSuchProcess:  # whose time is its parent's by now
+        return 0.0
+    return float(used.user + used.system)
 
 
 def _memory_mb(pid: int) -> float:

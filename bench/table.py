@@ -3,8 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-BEGIN = "<!-- figures: made by `python -m bench --write` -->"
-END = "<!-- end of figures -->"
+OWN = ("<!-- figures: made by `python -m bench --write` -->", "<!-- end of figures -->")
+PEERS = (
+    "<!-- figures of peers: made by `python -m bench peers --write` -->",
+    "<!-- end of figures of peers -->",
+)
+"""Between which marks of docs/performance.md a table belongs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,13 @@ def table(lines: Sequence[Line]) -> str:
     return "\n".join([told[0], rule, *told[1:]])
 
 
-def with_table(text: str, conditions: str, lines: Sequence[Line]) -> str:
+def with_table(text: str, marks: tuple[str, str], conditions: str, lines: Sequence[Line]) -> str:
     """The text with its figures made anew. Raises ValueError where it has no place for them."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
         raise ValueError("The file has lost the two marks between which the figures stand.")
-    return f"{before}{BEGIN}\n\n{conditions}\n\n{table(lines)}\n\n{END}{after}"
+    return f"{before}{begin}\n\n{conditions}\n\n{table(lines)}\n\n{end}{after}"
 
 
 def _row(cells: Iterable[str], widths: Sequence[int]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from bench.run import Bench
 from bench.table import Line
-from bench.works import callbacks, catalogue, depth, home, orders, search, start
+from bench.works import callbacks, catalogue, depth, home, orders, peers, search, start
 
 WORKS: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "catalogue": catalogue.measure,
@@ -14,5 +14,9 @@ WORKS: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "start": start.measure,
     "orders": orders.measure,
     "callbacks": callbacks.measure,
+    "peers": peers.measure,
 }
 """In the order in which they are measured and told. Their modules' docstrings say what they do."""
+
+UNNAMED = tuple(name for name in WORKS if name != "peers")
+"""What is measured where nobody says what: that which needs no network."""
