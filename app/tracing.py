@@ -132,14 +132,14 @@ class Tracing:
 
     # --- jobs ---
 
-    def around_job(self, name: str, run: Callable[..., None]) -> Callable[..., None]:
+    def around_job(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:
         """The job, or the sweep, with a span for each time that it is run."""
 
         @wraps(run)
-        def run_traced(work: object, *row_id: int) -> None:
+        def run_traced(work: object, *row_id: int) -> Any:
             about = {"sokoni.row_id": row_id[0]} if row_id else {}
             with self._span(f"job {name}", SpanKind.CONSUMER, **about):
-                run(work, *row_id)
+                return run(work, *row_id)
 
         return run_traced
 

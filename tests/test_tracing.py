@@ -179,7 +179,7 @@ def test_what_is_done_after_the_answer_belongs_to_the_request(tracing, collector
 def test_each_job_and_each_sweep_is_a_span(tracing, collector, config, database, ports):
     done = []
     runner = JobRunner(Work(database, ports, config), tracing.around_job)
-    runner.run_job("expire_order", 7)
+    runner.run_job("check_payment", 7)
     runner.sweep()
     tracing.around_job("own", lambda _work, row_id: done.append(row_id))(None, 3)
     with pytest.raises(Conflict):
@@ -190,7 +190,7 @@ def test_each_job_and_each_sweep_is_a_span(tracing, collector, config, database,
     jobs = {span.name: (span.kind, span.attributes, span.is_error) for span in collector.spans}
     assert done == [3]
     assert jobs == {
-        "job expire_order": ("consumer", {"sokoni.row_id": 7}, False),
+        "job check_payment": ("consumer", {"sokoni.row_id": 7}, False),
         "job sweep": ("consumer", {}, False),
         "job own": ("consumer", {"sokoni.row_id": 3}, False),
         "job refused": ("consumer", {"sokoni.row_id": 4, "error.type": "Conflict"}, False),

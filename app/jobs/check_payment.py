@@ -45,17 +45,13 @@ def check_payment(work: Work, payment_id: int) -> None:
         _check_claimed(work, payment_id)
 
 
-def check_due_payments(work: Work) -> None:
-    """Query every payment whose check is due, a batch at a time."""
-    while True:
-        with work.database.transaction() as session:
-            claimed = claim_due_payments(
-                session, work.now(), limit=BATCH, lease_seconds=LEASE_SECONDS
-            )
-        for payment_id in claimed:
-            _check_claimed(work, payment_id)
-        if len(claimed) < BATCH:
-            return
+def check_due_payments(work: Work) -> bool:
+    """Query a batch of the payments whose check is due; True where more may be."""
+    with work.database.transaction() as session:
+        claimed = claim_due_payments(session, work.now(), limit=BATCH, lease_seconds=LEASE_SECONDS)
+    for payment_id in claimed:
+        _check_claimed(work, payment_id)
+    return len(claimed) == BATCH
 
 
 def _check_claimed(work: Work, payment_id: int) -> None:

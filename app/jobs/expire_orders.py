@@ -19,8 +19,10 @@ def expire_order(work: Work, order_id: int) -> None:
         end_order.expire_order(session, order_id, work.now())
 
 
-def expire_due_orders(work: Work) -> None:
-    """Expire every order that is to be, each in a transaction of its own."""
+def expire_due_orders(work: Work) -> bool:
+    """Expire a batch of the orders that are to be, each in a transaction of its own; True where
+    there may be more.
+    """
     prompt_is_out = exists().where(Payment.order_id == Order.id, Payment.status.in_(LIVE_STATES))
     with work.database.reading() as session:
         due = session.scalars(
@@ -35,3 +37,4 @@ def expire_due_orders(work: Work) -> None:
         ).all()
     for order_id in due:
         expire_order(work, order_id)
+    return len(due) == BATCH

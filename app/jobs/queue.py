@@ -45,7 +45,7 @@ _ANSWER_SECONDS = 3  # above the second that a waiting pop of Redis takes
 _POSTGRES_SCHEMA = "sokoni_queue"
 _STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Around = Callable[[str, Callable[..., None]], Callable[..., None]]
+Around = Callable[[str, Callable[..., Any]], Callable[..., Any]]
 """Makes of a job, by its name, one with something around it."""
 
 _closing = threading.Lock()
@@ -203,7 +203,7 @@ class JobRunner:
         """``around`` is put around each job by its name, and around the sweep."""
         self._work = work
         self._jobs: Mapping[str, registry.Job] = registry.JOBS
-        self._sweep: Callable[[Work], None] = registry.sweep
+        self._sweep: Callable[[Work], bool] = registry.sweep
         if around is not None:
             self._jobs = {name: around(name, job) for name, job in registry.JOBS.items()}
             self._sweep = around("sweep", registry.sweep)
@@ -218,17 +218,19 @@ class JobRunner:
         except Exception:
             log.exception("job_failed", job=job, row_id=row_id)
 
-    def sweep(self) -> None:
+    def sweep(self) -> bool:
+        """True where more may be due at once."""
         try:
-            self._sweep(self._work)
+            return self._sweep(self._work)
         except Exception:
             log.exception("sweep_failed")
+            return False
 
     def sweep_until(self, stop_flag: threading.Event, every_seconds: float) -> None:
         """Sweep at once, then again and again, until told to stop."""
         while True:
-            self.sweep()
-            if stop_flag.wait(every_seconds):
+            is_more = self.sweep()
+            if stop_flag.wait(0 if is_more else every_seconds):
                 return
 
 

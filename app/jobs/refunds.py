@@ -70,17 +70,13 @@ def check_refund(work: Work, refund_id: int) -> None:
         _look_after(work, refund_id)
 
 
-def check_due_refunds(work: Work) -> None:
-    """Look after every refund that is due, a batch at a time."""
-    while True:
-        with work.database.transaction() as session:
-            claimed = claim_due(
-                session, Refund, work.now(), limit=BATCH, lease_seconds=LEASE_SECONDS
-            )
-        for refund_id in claimed:
-            _look_after(work, refund_id)
-        if len(claimed) < BATCH:
-            return
+def check_due_refunds(work: Work) -> bool:
+    """Look after a batch of the refunds that are due; True where more may be."""
+    with work.database.transaction() as session:
+        claimed = claim_due(session, Refund, work.now(), limit=BATCH, lease_seconds=LEASE_SECONDS)
+    for refund_id in claimed:
+        _look_after(work, refund_id)
+    return len(claimed) == BATCH
 
 
 def _look_after(work: Work, refund_id: int) -> None:

@@ -32,7 +32,7 @@ JOBS: Mapping[str, Job] = {
     "check_claim": check_claim,
     "deliver_webhooks": deliver_webhooks,
 }
-_SWEEPS = (
+_SWEEPS: tuple[Callable[[Work], bool | None], ...] = (
     note_heartbeat,
     process_waiting_messages,
     check_due_payments,
@@ -46,13 +46,19 @@ _SWEEPS = (
     report_when_due,
     audit_when_due,
 )
-"""What a customer waits for comes first."""
+"""What a customer waits for comes first. None goes on for as long as there is work: one that cannot
+keep up would keep all that follow from their turn. It answers True, and has its turn again soon.
+"""
 
 
-def sweep(work: Work) -> None:
-    """Do all work that is due, whoever should have done it. One part's failure stops no other."""
+def sweep(work: Work) -> bool:
+    """Do the work that is due, whoever should have done it; True where more may be due at once.
+    One part's failure stops no other.
+    """
+    is_more = False
     for part in _SWEEPS:
         try:
-            part(work)
+            is_more |= part(work) is True
         except Exception:
             log.exception("sweep_failed", part=part.__name__)
+    return is_more

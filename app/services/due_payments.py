@@ -49,8 +49,13 @@ class CheckSchedule:
 def claim_due_payments(
     session: Session, now: datetime, *, limit: int, lease_seconds: float
 ) -> list[int]:
-    """Take payments whose check is due, each for one worker; a dead worker's come back."""
-    return claim_due(session, Payment, now, limit=limit, lease_seconds=lease_seconds)
+    """Take payments whose check is due, each for one worker; a dead worker's come back.
+
+    First those of which nobody knows yet what became of them: somebody waits. That Safaricom's
+    books say the same of the others may be asked when there is time.
+    """
+    is_open = Payment.status.in_(LIVE_STATES)
+    return claim_due(session, Payment, now, limit=limit, lease_seconds=lease_seconds, first=is_open)
 
 
 def claim_payment(session: Session, payment_id: int, now: datetime, lease_seconds: float) -> bool:

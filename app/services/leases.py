@@ -11,13 +11,22 @@ Leased = type[Payment] | type[Refund]
 
 
 def claim_due(
-    session: Session, model: Leased, now: datetime, *, limit: int, lease_seconds: float
+    session: Session,
+    model: Leased,
+    now: datetime,
+    *,
+    limit: int,
+    lease_seconds: float,
+    first: ColumnElement[bool] | None = None,
 ) -> list[int]:
-    """Take rows whose check is due, the longest due first; answers their ids."""
+    """Take rows whose check is due, those that are ``first`` before all others, else the longest
+    due first; answers their ids.
+    """
+    order = [model.next_check_at] if first is None else [first.desc(), model.next_check_at]
     due = session.scalars(
         select(model.id)
         .where(model.next_check_at <= now, _is_free(model, now))
-        .order_by(model.next_check_at)
+        .order_by(*order)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()

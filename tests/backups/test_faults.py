@@ -335,7 +335,10 @@ def test_no_migration_runs_while_a_backup_is_made(database, database_kind, keep)
         with database.engine.connect() as connection:
             held.append(
                 connection.execute(
-                    text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+                    text(
+                        "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+                        " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+                    )
                 ).scalar_one()
             )
 

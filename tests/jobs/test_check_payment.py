@@ -298,11 +298,31 @@ def test_every_due_payment_is_asked_about_however_many_batches(work, database, c
         for _ in range(2 * BATCH + 1):
             ask_to_pay(session, buy(session, make_buyer(session), (boots, 1)))
     clock.advance(seconds=31)
-    check_due_payments(work)
 
+    assert [check_due_payments(work) for _ in range(3)] == [True, True, False]
     assert len(set(gateway.queries)) == len(gateway.queries) == 2 * BATCH + 1
     with database.reading() as session:
         assert session.scalars(select(Pace.name)).all().count("mpesa_query") == 1
+
+
+def test_a_prompt_that_nobody_told_of_is_asked_about_before_any_that_is_paid(
+    work, database, clock, gateway
+):
+    with database.transaction() as session:
+        boots = make_product(session, stock=99)
+        for _ in range(BATCH):
+            pay(session, ask_to_pay(session, buy(session, make_buyer(session), (boots, 1))), NOW)
+    clock.advance(seconds=60)
+    with database.transaction() as session:
+        open_one = ask_to_pay(session, buy(session, make_buyer(session), (boots, 1)), clock())
+    clock.advance(seconds=60)
+
+    assert check_due_payments(work) is True
+    assert gateway.queries[0] == id_of(open_one)
+    assert len(gateway.queries) == BATCH
+    assert check_due_payments(work) is False
+    assert len(set(gateway.queries)) == BATCH + 1
+    assert is_sound(database, clock())
 
 
 def test_a_callback_is_held_against_a_query_afterwards(work, database, clock, gateway, payment):

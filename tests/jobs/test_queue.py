@@ -372,6 +372,21 @@ def test_the_sweep_runs_at_once_and_again_whatever_it_raises(work, monkeypatch):
     assert [line["event"] for line in logs] == ["sweep_failed"] * 3
 
 
+def test_a_sweep_that_left_work_is_followed_by_the_next_without_a_pause(work, monkeypatch):
+    stop_flag = threading.Event()
+    left = iter([True, True, False])
+
+    def sweep(_work):
+        is_more = next(left)
+        if not is_more:
+            stop_flag.set()
+        return is_more
+
+    monkeypatch.setattr(registry, "sweep", sweep)
+    JobRunner(work).sweep_until(stop_flag, every_seconds=3600)
+    assert next(left, "all were made") == "all were made"
+
+
 WORKER = """
 import sys, time, json
 from dataclasses import replace

@@ -6,15 +6,16 @@ import pytest
 from sqlalchemy import select
 
 from app.jobs import registry
+from app.jobs.check_payment import BATCH
 from app.jobs.registry import JOBS, sweep
 from app.jobs.tidy import delete_expired_rows
-from app.models import DoctorProbe, IdempotencyKey, Order, Pace, Payment, RateCounter
+from app.models import DoctorProbe, IdempotencyKey, Order, Pace, Payment, Product, RateCounter
 from app.services.audit import audit
 from app.services.heartbeats import list_heartbeats, note_sweep
 from app.services.inbox import ReceivedMessage
 from app.services.probes import record_probe
 from app.utils.callback_secret import CallbackSecret
-from tests.core import SECRET, after, ask_to_pay, buy, database_snapshot, make_buyer, push_ids
+from tests.core import SECRET, after, ask_to_pay, buy, database_snapshot, make_buyer, pay, push_ids
 from tests.factories import NOW, make_product
 from tests.inbox import keep_message
 from tests.safaricom import callback_body
@@ -71,6 +72,38 @@ def test_a_part_that_fails_stops_no_other(work, database, clock, gateway, shop, 
     with database.reading() as session:
         assert session.get_one(Order, shop[0].id).status == "expired"
     assert gateway.queries != []
+
+
+def test_orders_are_let_go_however_many_payments_are_to_be_asked_about(
+    work, database, clock, gateway
+):
+    """Payments come faster than Safaricom may be asked about them."""
+    with database.transaction() as session:
+        boots = make_product(session, stock=999)
+        lapsed = buy(session, make_buyer(session), (boots, 1))
+        _pay_some(session, boots, BATCH + 1)
+    ask = gateway.query
+
+    def ask_while_others_pay(checkout_request_id):
+        with database.transaction() as session:
+            _pay_some(session, session.get_one(Product, boots.id), 1)
+        assert len(gateway.queries) < 3 * BATCH, "the sweep never comes to what follows"
+        return ask(checkout_request_id)
+
+    gateway.query = ask_while_others_pay
+    clock.now = after(minutes=15)
+
+    assert sweep(work) is True
+    assert len(gateway.queries) == BATCH
+    with database.reading() as session:
+        assert session.get_one(Order, lapsed.id).status == "expired"
+        assert audit(session, clock()) == []
+
+
+def _pay_some(session, product, count):
+    for _ in range(count):
+        payment = ask_to_pay(session, buy(session, make_buyer(session), (product, 1)))
+        pay(session, payment, NOW)
 
 
 def test_each_sweep_leaves_a_sign_of_life(work, database, clock):
