@@ -43,6 +43,7 @@ FEW_PRICED = 2_000
 MOST_WALKED = 100
 """Categories that SQLite walks side by side; it joins no more statements than 500."""
 
+_SORTED_BY = {"price": "price_cents", "created_at": "created_at"}
 _PRODUCTS = Product.__table__
 _CATEGORIES = Category.__table__
 
@@ -65,13 +66,13 @@ class Shape:
 
 def sort_keys(table: FromClause, shape: Shape) -> list[SortKey]:
     """What is equal by the sort stands in the order of ids."""
-    columns: dict[str, ColumnElement[Any]] = {
-        "name": func.lower(table.c.name, type_=String),  # or "apple" would stand after "Zebra"
-        "price": table.c.price_cents,
-        "created_at": table.c.created_at,
-    }
+    column: ColumnElement[Any] = (
+        func.lower(table.c.name, type_=String)  # or "apple" would stand after "Zebra"
+        if shape.sort == "name"
+        else table.c[_SORTED_BY[shape.sort]]
+    )
     return [
-        SortKey(columns[shape.sort], descending=shape.descending),
+        SortKey(column, descending=shape.descending),
         SortKey(table.c.id, descending=shape.descending),
     ]
 
