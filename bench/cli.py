@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from bench.options import DATABASES, Options
 from bench.quiet import measure_client
 from bench.run import Bench
 from bench.shop import Shops
-from bench.table import OWN, PEERS, Line, table, with_table
+from bench.table import Line, marks_of, table, with_table
 from bench.works import UNNAMED, WORKS
 from drill.processes import ROOT
 
@@ -51,45 +51,45 @@ _DEFAULTS = Options()
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the filled databases in this folder, and take those that are there.",
 )
-@click.option("--write", is_flag=True, help="Put the table into docs/performance.md.")
+@click.option("--write", is_flag=True, help="Put the tables into docs/performance.md.")
 def main(
     works: tuple[str, ...], database: str, *, write: bool, **chosen: int | Path | None
 ) -> None:
-    """Measure the shop's WORKS (all but peers, by itself) beside their ceilings, and print a table.
+    """Measure the shop's WORKS (all but peers, by itself) beside their ceilings, and print tables.
 
     peers asks the same of django-oscar, which it installs beside the code the first time.
 
     It starts the real server on databases of its own. Ratios are what counts: both sides are
     loaded in turns, in one run, so that a busy machine slows both.
     """
-    marks = _marks_for(works) if write else OWN
     end_as_by_hand()
     kinds = DATABASES if database == "both" else (database,)
     options = Options(databases=kinds, **chosen)  # type: ignore[arg-type]
     with Shops(options) as shops:
         bench = Bench(options, shops)
-        lines = []
-        for line in _measured(bench, works or UNNAMED):
-            click.echo("  ".join(line.cells()), err=True)
-            lines.append(line)
+        measured = {name: _measure(bench, name) for name in works or UNNAMED}
         conditions = _conditions(bench)
-    click.echo(f"\n{conditions}\n\n{table(lines)}")
+    click.echo(f"\n{conditions}")
+    for lines in measured.values():
+        click.echo(f"\n{table(lines)}")
     if write:
-        text = _PAGE.read_text("utf-8")
-        _PAGE.write_text(with_table(text, marks, conditions, lines), "utf-8")
+        _write(measured, conditions)
 
 
-def _marks_for(works: tuple[str, ...]) -> tuple[str, str]:
-    if "peers" not in works:
-        return OWN
-    if set(works) == {"peers"}:
-        return PEERS
-    raise click.UsageError("The table of peers is written by itself: name no other work.")
+def _measure(bench: Bench, work: str) -> list[Line]:
+    lines = []
+    for line in WORKS[work](bench):
+        click.echo("  ".join(line.cells()), err=True)
+        lines.append(line)
+    return lines
 
 
-def _measured(bench: Bench, works: tuple[str, ...]) -> Iterator[Line]:
-    for name in works:
-        yield from WORKS[name](bench)
+def _write(measured: Mapping[str, Sequence[Line]], conditions: str) -> None:
+    """Each work's table into its own place, so that one can be measured again by itself."""
+    text = _PAGE.read_text("utf-8")
+    for work, lines in measured.items():
+        text = with_table(text, marks_of(work), conditions, lines)
+    _PAGE.write_text(text, "utf-8")
 
 
 def _conditions(bench: Bench) -> str:

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-OWN = ("<!-- figures: made by `python -m bench --write` -->", "<!-- end of figures -->")
-PEERS = (
-    "<!-- figures of peers: made by `python -m bench peers --write` -->",
-    "<!-- end of figures of peers -->",
-)
-"""Between which marks of docs/performance.md a table belongs."""
+
+def marks_of(work: str) -> tuple[str, str]:
+    """Between which marks of docs/performance.md a work's table belongs."""
+    return (
+        f"<!-- figures of {work}: made by `python -m bench {work} --write` -->",
+        f"<!-- end of figures of {work} -->",
+    )
 
 
 @dataclass(frozen=True, slots=True)
