@@ -8,9 +8,12 @@ import random
 from collections.abc import Callable, Iterator
 from urllib.parse import urlencode
 
+from sqlalchemy import text
+
 from bench.goods import CATEGORIES, KINDS, QUALITIES, SELLERS, rare_words
 from bench.load import Load, Request
 from bench.run import Bench, Side
+from bench.shop import Shop
 from bench.table import Line
 
 _FEWER = 100_000
@@ -32,6 +35,7 @@ def measure(bench: Bench) -> Iterator[Line]:
         sizes = (min(_FEWER, bench.options.many), bench.options.many)
         for products in sizes:
             with bench.shop(kind, products) as shop:
+                _read_once(shop)
                 loads[products] = [
                     (what, bench.load(Side(shop, requests), 2 * bench.options.seconds, 1))
                     for what, requests in _searches(products).items()
@@ -45,6 +49,14 @@ def measure(bench: Bench) -> Iterator[Line]:
                 f"p95 ≤ {_GOAL_MS} ms",
                 many.p95_ms <= _GOAL_MS and few.p95_ms <= _GOAL_MS,
             )
+
+
+def _read_once(shop: Shop) -> None:
+    """As in a shop that is open for a while: its products lie in memory."""
+    with shop.database.engine.connect() as connection:
+        if shop.kind == "postgresql":
+            connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("SELECT max(length(description)), max(length(name)) FROM products"))
 
 
 def _searches(products: int) -> dict[str, list[Request]]:
