@@ -23,6 +23,7 @@ from app.schemas.base import Money, Timestamp
 from app.schemas.problem import ProblemSchema
 from app.security import init_security, known_user_id
 from app.services.kept_catalogue import KeptCatalogue
+from app.traces import start_tracing
 from app.utils.gate import Doorkeeper, Gate
 from app.utils.http import init_http
 from app.utils.json_provider import OrjsonProvider
@@ -56,7 +57,7 @@ def compose(config: Config, ports: Ports | None) -> Flask:
         as_json=config.log_format == "json",
         secrets=config.secrets,
     )
-    tracing = _start_tracing(config)
+    tracing = start_tracing(config)
     watch = tracing.watch_transport if tracing else None
     work = build_work(config, ports, reserve=INTAKE_PLACES, watch_transport=watch)
     if tracing is not None:
@@ -106,14 +107,6 @@ def _count(app: Flask, work: Work, gate: Gate, ready: ReadyAnswers | None) -> No
     meter.watch_pool("main", work.database.engine, pool_limit(work.config))
     if work.database.reserve is not None:
         meter.watch_pool("reserve", work.database.reserve, INTAKE_PLACES)
-
-
-def _start_tracing(config: Config) -> "Tracing | None":
-    if not config.traces_enabled:
-        return None
-    from app.tracing import Tracing
-
-    return Tracing(config)
 
 
 def _trace(app: Flask, work: Work, tracing: "Tracing") -> Work:

@@ -39,15 +39,6 @@ def start_logging(config: Config, level: str = "WARNING") -> None:
     )
 
 
-def start_tracing(config: Config) -> "Tracing | None":
-    """None where nobody asked for traces."""
-    if not config.traces_enabled:
-        return None
-    from app.tracing import Tracing
-
-    return Tracing(config)
-
-
 @contextmanager
 def opened_work(tracing: "Tracing | None" = None) -> Iterator["Work"]:
     """The database and the world outside, as the worker has them."""

@@ -2,7 +2,8 @@
 
 import click
 
-from app.cli.context import load_config, opened_work, start_logging, start_tracing
+from app.cli.context import load_config, opened_work, start_logging
+from app.traces import start_tracing
 
 
 @click.command
