@@ -30,6 +30,7 @@ from tests.fakes import (
     shrink_here,
 )
 from tests.postgres import create_database, start_postgres, stop_postgres
+from tests.refunding import Sale, make_sale
 
 DATABASES = ("sqlite", "postgresql")
 _TABLES = Base.metadata.sorted_tables
@@ -142,6 +143,13 @@ def session(database):
         session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
         yield session
         session.rollback()
+
+
+@pytest.fixture
+def sale(database) -> Sale:
+    """A paid order, whose money may go back, and who may decide that."""
+    with database.transaction() as session:
+        return make_sale(session)
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
-"""What Safaricom posts, as bytes."""
+"""What Safaricom posts, as bytes, and what it lists."""
 
 import json
 from typing import Any
+
+from app.ports import PulledRow
+from tests.core import after
 
 
 def callback_body(
@@ -89,3 +92,19 @@ def result_body(
             "ResultParameter": [{"Key": name, "Value": value} for name, value in parameters.items()]
         }
     return json.dumps({"Result": result}).encode()
+
+
+def listed_row(receipt: str, reference: str = "", **fields: Any) -> PulledRow:
+    """A row of Safaricom's list as it is read: KES 1500, a minute after the tests' beginning."""
+    return PulledRow(
+        **{
+            "receipt": receipt,
+            "amount_cents": 150_000,
+            "transacted_at": after(minutes=1),
+            "msisdn": "",
+            "bill_reference": reference,
+            "kind": "c2b-pay-bill-debit",
+            "sender": "WANJIKU",
+            **fields,
+        }
+    )

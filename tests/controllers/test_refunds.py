@@ -39,12 +39,6 @@ WHY = {"reason": "Too small"}
 
 
 @pytest.fixture
-def sale(database):
-    with database.transaction() as session:
-        return make_sale(session)
-
-
-@pytest.fixture
 def admin(app, sale):
     return sign_in(app, sale.admin)
 

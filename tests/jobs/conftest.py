@@ -1,8 +1,11 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
+from app.jobs import take_lines
 from app.jobs.work import Work
 from app.ports import Ports
 
@@ -28,3 +31,23 @@ def logs():
     """What is logged, as it was said; printing a traceback in colours takes seconds."""
     with capture_logs() as logs:
         yield logs
+
+
+@pytest.fixture
+def fault_in_booking(monkeypatch):
+    """A fault of ours for as long as it lasts: the money of one receipt cannot be booked."""
+
+    @contextmanager
+    def at(receipt: str) -> Iterator[None]:
+        real = take_lines.receive_money
+
+        def stumble(session, facts, now):
+            if facts.receipt == receipt:
+                raise KeyError("a bug")
+            return real(session, facts, now)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(take_lines, "receive_money", stumble)
+            yield
+
+    return at

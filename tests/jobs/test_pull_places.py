@@ -9,7 +9,6 @@ from sqlalchemy import select
 
 from app.integrations.mpesa import MpesaUnavailable
 from app.jobs import pull_statements as job
-from app.jobs import take_lines
 from app.jobs.pull_statements import (
     LEASE_SECONDS,
     LONGEST_WINDOW,
@@ -20,9 +19,10 @@ from app.jobs.pull_statements import (
 from app.models import MpesaReceipt, StatementImport, StatementLine
 from app.ports import PulledRow
 from app.services.statements import LATE_ROWS, pulled_until
-from tests.core import after, buy, make_buyer
+from tests.core import buy, make_buyer
 from tests.factories import NOW, make_product
 from tests.looking import how_many, is_sound, status_of
+from tests.safaricom import listed_row
 
 SETTLING = timedelta(minutes=5)
 FIRST_WINDOW = (NOW + timedelta(hours=1) - REACH, NOW + timedelta(hours=1) - SETTLING)
@@ -32,23 +32,8 @@ class Dies(BaseException):
     """The process is killed."""
 
 
-def row(receipt: str, reference: str = "", **fields) -> PulledRow:
-    return PulledRow(
-        **{
-            "receipt": receipt,
-            "amount_cents": 150_000,
-            "transacted_at": after(minutes=1),
-            "msisdn": "",
-            "bill_reference": reference,
-            "kind": "c2b-pay-bill-debit",
-            "sender": "WANJIKU",
-            **fields,
-        }
-    )
-
-
 def rows(count: int) -> list[PulledRow]:
-    return [row(f"UKM{number:07d}") for number in range(count)]
+    return [listed_row(f"UKM{number:07d}") for number in range(count)]
 
 
 @pytest.fixture
@@ -103,7 +88,7 @@ def test_a_pull_that_is_killed_between_pages_goes_on_with_the_page_where_it_stop
     work, database, merchant, order, dying, name, page
 ):
     merchant.page_length = 3
-    merchant.listed = [*rows(8), row("UKM0000PUL", order.number)]
+    merchant.listed = [*rows(8), listed_row("UKM0000PUL", order.number)]
     dying(name, page)
     with pytest.raises(Dies):
         pull_statements(work)
@@ -169,7 +154,7 @@ def test_an_error_on_a_page_is_gone_on_with_and_what_came_late_is_seen(
     )
 
     merchant.on_call = None
-    merchant.listed.insert(0, row("UKM0000LAT", order.number))  # before the place
+    merchant.listed.insert(0, listed_row("UKM0000LAT", order.number))  # before the place
     later.advance(minutes=10)
     window, tail = pull_statements(work)
     assert (window.is_complete, (window.span.since, window.span.until)) == (True, FIRST_WINDOW)
@@ -219,7 +204,7 @@ def test_a_list_that_forgot_its_rows_is_read_from_its_beginning(work, database, 
     fail_at(merchant, 6)
     pull_statements(work)
     merchant.on_call = None
-    merchant.listed = [row("UKM0000PUL", order.number), row("UKM0000002")]
+    merchant.listed = [listed_row("UKM0000PUL", order.number), listed_row("UKM0000002")]
     window, _ = pull_statements(work)
     assert (window.is_complete, window.tally.lines) == (True, 2)
     assert status_of(database, order) == "paid"
@@ -249,29 +234,21 @@ def test_behind_a_row_that_cannot_be_read_no_place_is_noted(work, database, merc
     assert offsets(merchant)[asked] == 2
     assert window.problem == "1 rows could not be read"
     # it was read to its end: what comes now is not to wait until somebody has mended the row
-    merchant.listed.append(row("UKM0000NEW"))
+    merchant.listed.append(listed_row("UKM0000NEW"))
     (window,) = pull_statements(work)
     assert (merchant.pulls[-1][1], window.tally.fresh) == (work.now() - SETTLING, 1)
     assert [one.finished_at for one in imports(database)] == [None] * 3
 
 
 def test_behind_a_payment_that_could_not_be_booked_no_place_is_noted(
-    work, database, merchant, monkeypatch
+    work, database, merchant, fault_in_booking
 ):
-    real = take_lines.receive_money
-
-    def stumble(session, facts, now):
-        if facts.receipt == "UKM0000003":
-            raise KeyError("a bug")
-        return real(session, facts, now)
-
-    monkeypatch.setattr(take_lines, "receive_money", stumble)
     merchant.page_length = 3
     merchant.listed = rows(8)
     fail_at(merchant, 6)
-    pull_statements(work)
+    with fault_in_booking("UKM0000003"):
+        pull_statements(work)
     merchant.on_call = None
-    monkeypatch.setattr(take_lines, "receive_money", real)
     pull_statements(work)
     assert how_many(database, MpesaReceipt) == 8
     assert is_sound(database, work.now())

@@ -9,7 +9,6 @@ from sqlalchemy import func, select
 
 from app.config import MpesaEnv
 from app.integrations.mpesa import MpesaUnavailable
-from app.jobs import take_lines
 from app.jobs.expire_orders import expire_due_orders
 from app.jobs.list_pages import MOST_PAGES
 from app.jobs.pull_statements import (
@@ -58,6 +57,7 @@ from tests.core import (
 from tests.factories import NOW, make_product
 from tests.looking import how_many, is_sound, status_of
 from tests.refunding import PAID, bring_to, make_sale
+from tests.safaricom import listed_row
 
 HOUR = timedelta(hours=1)
 SETTLING = timedelta(minutes=5)
@@ -65,18 +65,8 @@ SETTLING = timedelta(minutes=5)
 
 def row(order=None, receipt="UKM0000PUL", **fields) -> PulledRow:
     """A row of the list: KES 1500 for an order, a minute after it was placed."""
-    return PulledRow(
-        **{
-            "receipt": receipt,
-            "amount_cents": 150_000,
-            "transacted_at": after(minutes=1),
-            "msisdn": "2547 ***** 678",
-            "bill_reference": order.number if order else "",
-            "kind": "c2b-pay-bill-debit",
-            "sender": "WANJIKU",
-            **fields,
-        }
-    )
+    number = order.number if order else ""
+    return listed_row(receipt, number, **{"msisdn": "2547 ***** 678", **fields})
 
 
 @pytest.fixture
@@ -413,25 +403,17 @@ def test_another_amount_for_a_known_receipt_is_for_a_person(work, database, merc
 
 
 def test_a_fault_of_ours_in_one_row_keeps_no_other_from_being_counted(
-    work, database, merchant, order, later, monkeypatch, logs
+    work, database, merchant, order, later, fault_in_booking, logs
 ):
-    real = take_lines.receive_money
-
-    def stumble(session, facts, now):
-        if facts.receipt == "UKM0000BAD":
-            raise KeyError("a bug")
-        return real(session, facts, now)
-
-    monkeypatch.setattr(take_lines, "receive_money", stumble)
     merchant.listed = [row(None, "UKM0000BAD"), row(order)]
-    (window,) = pull_statements(work)
+    with fault_in_booking("UKM0000BAD"):
+        (window,) = pull_statements(work)
 
     assert window.problem == "1 payments could not be booked"
     assert status_of(database, order) == "paid"
     assert [entry["receipt"] for entry in logs if entry["event"] == "line_not_booked"] == [
         "UKM0000BAD"
     ]
-    monkeypatch.setattr(take_lines, "receive_money", real)
     (window,) = pull_statements(work)
     assert (window.is_complete, window.tally.unmatched) == (True, 1)
     assert is_sound(database, later())

@@ -20,7 +20,6 @@ from tests.refunding import (
     ask_refund,
     bring_to,
     hear,
-    make_sale,
     open_tasks,
     send,
     steps,
@@ -38,12 +37,6 @@ PART = 50_000
 def clock(clock):
     clock.now = MORNING
     return clock
-
-
-@pytest.fixture
-def sale(database) -> Sale:
-    with database.transaction() as session:
-        return make_sale(session)
 
 
 @pytest.fixture

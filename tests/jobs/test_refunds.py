@@ -39,12 +39,6 @@ def work(work):
     return replace(work, config=replace(work.config, mpesa_pull=False))
 
 
-@pytest.fixture
-def sale(database):
-    with database.transaction() as session:
-        return make_sale(session)
-
-
 def wish(database, sale, payment=None, **ask) -> int:
     with database.transaction() as session:
         return ask_refund(session, sale.admin, payment or sale.payment, **ask).id

@@ -63,12 +63,6 @@ def work(app, database):
     )
 
 
-@pytest.fixture
-def sale(database):
-    with database.transaction() as session:
-        return make_sale(session)
-
-
 def booked_refunds(database) -> int:
     return how_many(database, LedgerEvent, LedgerEvent.kind == LedgerEventKind.REFUND)
 

@@ -24,7 +24,6 @@ from app.models import (
     Task,
 )
 from app.policies import Role
-from app.ports import PulledRow
 from app.services.end_order import cancel_order
 from app.services.receipts import ReceiptFacts
 from app.services.receive_money import receive_money
@@ -33,7 +32,7 @@ from tests.core import SECRET, after, ask_to_pay, buy, make_buyer, push_ids
 from tests.factories import actor_of, make_product, make_user
 from tests.looking import how_many, is_sound
 from tests.races.starting_line import tally, together
-from tests.safaricom import callback_body
+from tests.safaricom import callback_body, listed_row
 from tests.statements import classic, file_of, paid
 
 RECEIPT = "UKM0000ONE"
@@ -56,21 +55,6 @@ def admin(database):
         return actor_of(make_user(session, Role.ADMIN))
 
 
-def row(receipt=RECEIPT, number="", **fields) -> PulledRow:
-    return PulledRow(
-        **{
-            "receipt": receipt,
-            "amount_cents": 150_000,
-            "transacted_at": after(minutes=1),
-            "msisdn": "",
-            "bill_reference": number,
-            "kind": "c2b-pay-bill-debit",
-            "sender": "WANJIKU",
-            **fields,
-        }
-    )
-
-
 def test_one_receipt_by_callback_notice_list_and_statement_at_once_counts_once(
     app, database, work, merchant, admin, clock
 ):
@@ -79,7 +63,7 @@ def test_one_receipt_by_callback_notice_list_and_statement_at_once_counts_once(
         with database.transaction() as session:
             order = buy(session, make_buyer(session), (make_product(session, stock=1), 1))
             payment = ask_to_pay(session, order)
-        merchant.listed = [row(receipt, order.number)]
+        merchant.listed = [listed_row(receipt, order.number)]
         anonymous = {"Other Party Info": "", "Details": "Pay Bill Online"}
         statement = classic(paid(receipt, account=order.number, **anonymous), above=[])
         body = callback_body(*push_ids(payment.id), receipt=receipt)
@@ -121,7 +105,7 @@ def test_one_receipt_by_callback_notice_list_and_statement_at_once_counts_once(
 def test_two_workers_pull_once(database, work, merchant, clock):
     with database.transaction() as session:
         order = buy(session, make_buyer(session), (make_product(session), 1))
-    merchant.listed = [row(number=order.number)]
+    merchant.listed = [listed_row(RECEIPT, order.number)]
     together([lambda: pull_when_due(work)] * 4)
 
     assert len(merchant.pulls) == 2  # one page, and the empty one after it
@@ -134,8 +118,8 @@ def test_two_runs_by_hand_at_once_count_once(database, work, merchant, clock):
         boots = make_product(session, stock=40)
         orders = [buy(session, make_buyer(session), (boots, 1)) for _ in range(12)]
     merchant.page_length = 5
-    merchant.listed = [row(f"UKM{order.id:07d}", order.number) for order in orders]
-    merchant.listed += [row(f"UKS{number:07d}") for number in range(8)]
+    merchant.listed = [listed_row(f"UKM{order.id:07d}", order.number) for order in orders]
+    merchant.listed += [listed_row(f"UKS{number:07d}") for number in range(8)]
 
     def pull() -> str:
         return pull_statements(work)[0].problem
@@ -186,7 +170,7 @@ def test_a_pull_beside_the_end_of_its_order_ends_one_way(database, work, merchan
         with database.transaction() as session:
             buyer = make_buyer(session)
             order = buy(session, buyer, (make_product(session, stock=1), 1))
-        merchant.listed = [row(receipt, order.number)]
+        merchant.listed = [listed_row(receipt, order.number)]
 
         def cancel(buyer=buyer, order=order) -> str:
             with database.transaction() as session:

@@ -14,17 +14,11 @@ from app.services.restores import record_restore, take_precautions
 from app.services.statements import NewImport, Span, Tally, begin_import, end_import
 from tests.core import database_snapshot
 from tests.factories import NOW, make_user
-from tests.refunding import ask_refund, make_sale
+from tests.refunding import ask_refund
 from tests.web.browsing import signed_in, words
 
 MADE_AT = NOW - timedelta(hours=2)
 RELEASE = "/office/refunds/release"
-
-
-@pytest.fixture
-def sale(database):
-    with database.transaction() as session:
-        return make_sale(session)
 
 
 @pytest.fixture

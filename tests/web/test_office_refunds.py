@@ -35,12 +35,6 @@ WISH = {"amount": "", "reason": "Too small", "method": "", "restock": "no", "see
 
 
 @pytest.fixture
-def sale(database):
-    with database.transaction() as session:
-        return make_sale(session)
-
-
-@pytest.fixture
 def admin(app, sale):
     return signed_in(app, sale.admin)
 
