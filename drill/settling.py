@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import ColumnElement, exists, select, update
 
 from app.models import (
     LIVE_REFUNDS,
@@ -18,6 +18,7 @@ from app.models import (
     PaymentClaim,
     Refund,
     RefundKind,
+    RefundState,
 )
 from app.utils.clock import utc_now
 from drill.buyer import Notes
@@ -140,14 +141,18 @@ class Settling:
             return not session.scalar(select(open_attempt | open_refund | unread | overdue))
 
     def _are_claims_decided(self) -> bool:
-        """An answer about a claim may be lost, and the shop asks again after minutes: they are
-        over as soon as all that was to come has come.
+        return not self._asks_again(PaymentClaim, PaymentClaim.state == ClaimState.OPEN)
+
+    def _asks_again(
+        self, table: type[PaymentClaim] | type[Refund], waiting: ColumnElement[bool]
+    ) -> bool:
+        """An answer may be lost, and the shop asks again after minutes: they are over as soon as
+        all that was to come has come. False where nothing waits.
         """
         self._pass_time()
-        open_claims = PaymentClaim.state == ClaimState.OPEN
         with self._stage.database.transaction() as session:
-            session.execute(update(PaymentClaim).where(open_claims).values(next_check_at=utc_now()))
-            return not session.scalar(select(exists().where(open_claims)))
+            session.execute(update(table).where(waiting).values(next_check_at=utc_now()))
+            return bool(session.scalar(select(exists().where(waiting))))
 
     def _is_explained(self) -> bool:
         """Nothing is wrong, or no look is planned that could still explain it."""
@@ -156,4 +161,8 @@ class Settling:
                 return True
             planned = exists().where(Payment.next_check_at.is_not(None))
             planned_too = exists().where(Refund.next_check_at.is_not(None))
-            return not session.scalar(select(planned | planned_too))
+            is_over = not session.scalar(select(planned | planned_too))
+        self._asks_again(
+            Refund, (Refund.state == RefundState.SUCCEEDED) & Refund.next_check_at.is_not(None)
+        )
+        return is_over
