@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from bench.ending import end_as_by_hand
 from bench.load import client_name
 from bench.options import DATABASES, Options
 from bench.quiet import measure_client
@@ -16,7 +15,7 @@ from bench.run import Bench
 from bench.shop import Shops
 from bench.table import Line, marks_of, table, with_table
 from bench.works import UNNAMED, WORKS
-from drill.processes import ROOT
+from drill.processes import ROOT, end_as_by_hand
 
 _PAGE = ROOT / "docs" / "performance.md"
 _DEFAULTS = Options()

@@ -3,7 +3,6 @@
 import json
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from drill.options import Faults, Options
+from drill.processes import end_as_by_hand
 from drill.progress import Progress
 from drill.rehearsal import Rehearsal
 from drill.report import Report
@@ -124,8 +124,7 @@ def main(
     database are killed. In the end what the simulator knows to have moved is held against the
     shop's books, shilling by shilling. Exit code 1 where a shilling cannot be explained.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
+    end_as_by_hand()
     faults = Faults(**{one.name: chosen.pop(one.name) for one in fields(Faults)})
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     names = _DATABASES if database == "both" else (database,)
@@ -138,11 +137,6 @@ def main(
         json_file.write_text(json.dumps([one.to_json() for one in reports], indent=2) + "\n")
     if not all(report.holds for report in reports):
         sys.exit(1)
-
-
-def end(_number: int, _frame: object) -> None:
-    """As Ctrl-C does: every process that was started is ended first."""
-    raise KeyboardInterrupt
 
 
 def hold(options: Options, kind: type[Rehearsal] = Rehearsal, *, keep: bool = False) -> Report:

@@ -28,6 +28,16 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
     return value
 
 
+def end_as_by_hand() -> None:
+    """From now on a signal does what Ctrl-C does: every process that was started is ended first."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 class Program:
     """One process with a session of its own, so that nothing it starts is left behind."""
 

@@ -13,7 +13,6 @@ from sqlalchemy import func, select
 from app.config import Config
 from app.models import User
 from bench.crowd import gather
-from bench.ending import end_as_by_hand
 from bench.fill import plain_dsn
 from bench.growth.counts import Asked, Meter, Spent, Table, asked_of, tables_of
 from bench.growth.store import Store, open_store
@@ -21,6 +20,7 @@ from bench.growth.story import PAID, STEPS, Step, Story
 from bench.load import Request
 from bench.options import FEW, Options
 from bench.shop import Shop, Shops
+from drill.processes import end_as_by_hand
 
 _COUNTED = 50
 """Orders whose statements are counted, before the others are timed: to count makes slow."""

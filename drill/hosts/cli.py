@@ -2,16 +2,16 @@
 
 import json
 import secrets
-import signal
 import sys
 from pathlib import Path
 
 import click
 
-from drill.cli import end, hold
+from drill.cli import hold
 from drill.hosts.apart import NotPermitted, go_apart
 from drill.hosts.options import HostsOptions
 from drill.hosts.rehearsal import HostsRehearsal
+from drill.processes import end_as_by_hand
 
 _NOT_PERMITTED = 2
 
@@ -36,8 +36,7 @@ def main(rounds: int, seed: int | None, json_file: Path | None, *, short: bool, 
     """
     try:
         go_apart()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, end)
+        end_as_by_hand()
         seed = secrets.randbelow(1_000_000) if seed is None else seed
         options = HostsOptions.short(seed) if short else HostsOptions(seed=seed, rounds=rounds)
         report = hold(options, HostsRehearsal, keep=keep)
