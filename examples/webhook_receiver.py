@@ -36,6 +36,12 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes) -> dict[str, An
     raise ValueError("not signed with this secret")
 
 
+def say(line: str) -> None:
+    """At once and in one piece: two events may come at the same moment."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 class Receiver(BaseHTTPRequestHandler):
     """Answers 204 to what the shop sent, also to what is here already; 400 to anything else."""
 
@@ -48,15 +54,15 @@ class Receiver(BaseHTTPRequestHandler):
         try:
             event = verify(self.secret, self.headers, body)
         except ValueError as error:
-            print(f"refused: {error}", flush=True)
+            say(f"refused: {error}")
             self.send_error(400)
             return
         event_id = self.headers["webhook-id"]
         if event_id not in self.seen:
             self.seen.add(event_id)
-            print(event_id, event["type"], json.dumps(event["data"]), flush=True)
+            say(f"{event_id} {event['type']} {json.dumps(event['data'])}")
         else:
-            print(event_id, "again", flush=True)
+            say(f"{event_id} again")
         self.send_response(204)
         self.end_headers()
 
@@ -70,7 +76,7 @@ def main() -> None:
     Receiver.secret, Receiver.seen = sys.argv[1], set()
     port = int(sys.argv[2]) if sys.argv[2:] else PORT
     with ThreadingHTTPServer(("127.0.0.1", port), Receiver) as server:
-        print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
+        say(f"listening on http://127.0.0.1:{server.server_port}/")
         server.serve_forever()
 
 

@@ -7,8 +7,12 @@ import subprocess
 import sys
 import types
 from datetime import timedelta
+from http.server import ThreadingHTTPServer
+from io import StringIO
 from pathlib import Path
+from threading import Thread
 
+import httpx2
 import pytest
 
 from app.models import WebhookEvent
@@ -18,6 +22,7 @@ from app.services.webhooks.signing import new_secret, signed_headers
 from app.utils.clock import utc_now
 
 ROOT = Path(__file__).resolve().parents[1]
+RECEIVER = ROOT / "examples" / "webhook_receiver.py"
 DOCS = (ROOT / "docs" / "webhooks.md").read_text("utf-8")
 BODY = '{"type":"test","timestamp":"2026-11-22T09:30:00Z","data":{"message":"Haba é ☕"}}'
 SECRET, OLD, OTHER = (new_secret() for _ in range(3))
@@ -118,10 +123,46 @@ def test_the_python_snippet_verifies_what_we_sign_and_nothing_else():
 
 def test_the_example_that_listens_verifies_alike():
     module = types.ModuleType("webhook_receiver")
-    exec((ROOT / "examples" / "webhook_receiver.py").read_text("utf-8"), vars(module))
+    exec(RECEIVER.read_text("utf-8"), vars(module))
     assert verdicts(by_function(module.verify)) == EXPECTED
     nothing = by_function(module.verify)({"secret": SECRET, "headers": {}, "body": BODY})
     assert nothing == "refused: not sent just now"
+
+
+class Pieces(StringIO):
+    """Remembers in which pieces it was written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, piece: str) -> int:
+        self.pieces.append(piece)
+        return super().write(piece)
+
+
+def test_the_example_prints_an_event_in_one_piece_so_that_no_other_comes_between(monkeypatch):
+    module = types.ModuleType("webhook_receiver")
+    exec(RECEIVER.read_text("utf-8"), vars(module))
+    module.Receiver.secret, module.Receiver.seen = SECRET, set()
+    said = Pieces()
+    with ThreadingHTTPServer(("127.0.0.1", 0), module.Receiver) as server:
+        monkeypatch.setattr(sys, "stdout", said)
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        answers = [
+            httpx2.post(url, content=BODY.encode(), headers=headers).status_code
+            for headers in (headers_of(SECRET), headers_of(SECRET), headers_of(OTHER))
+        ]
+        server.shutdown()
+        serving.join()
+    assert answers == [204, 204, 400]
+    assert said.pieces == [
+        f"evt_17 test {json.dumps(json.loads(BODY)['data'])}\n",
+        "evt_17 again\n",
+        "refused: not signed with this secret\n",
+    ]
 
 
 def test_the_snippet_with_the_library_takes_what_we_sign_once(monkeypatch):
@@ -180,8 +221,7 @@ def test_an_id_in_the_documentation_looks_like_ours():
 
 
 def test_the_example_says_how_it_is_used():
-    program = ROOT / "examples" / "webhook_receiver.py"
     done = subprocess.run(
-        [sys.executable, str(program)], capture_output=True, text=True, check=False
+        [sys.executable, str(RECEIVER)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (1, "usage: webhook_receiver.py SECRET [PORT]\n")
