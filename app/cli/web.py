@@ -94,6 +94,8 @@ def _load_once_for_all() -> None:
     # These are loaded when the shop is put together.
     import app.integrations.files
     import app.jobs.queue  # noqa: F401
+    from app.schema_migrations import expected_revision
 
+    expected_revision()
     gc.freeze()
     gc.enable()
