@@ -3,12 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flask_limiter.util import get_qualified_name
 from limits.errors import StorageError
 from sqlalchemy import text
 
 from app.controllers.rate_counters import DatabaseCounters
 from app.models import RateCounter
-from app.utils.limiter import MemoryCounters, RedisCounters, SteadyCounters, Window, spend
+from app.utils.limiter import MemoryCounters, RedisCounters, SteadyCounters, Window, limiter, spend
 from tests.controllers.probe import add_probe
 from tests.controllers.sign_in import new_caller
 
@@ -72,6 +73,17 @@ def test_reads_are_not_counted(make_app, database):
         assert "RateLimit" not in response.headers
     with database.reading() as session:
         assert session.query(RateCounter).count() == 0
+
+
+def test_no_limit_stands_on_a_view_that_reads(app):
+    """There it would count nothing, and nobody would notice."""
+    limited = {
+        get_qualified_name(app.view_functions[rule.endpoint]): rule.methods
+        for rule in app.url_map.iter_rules()
+        if get_qualified_name(app.view_functions[rule.endpoint]) in limiter._marked_for_limiting
+    }
+    assert len(limited) >= 2
+    assert {name for name, methods in limited.items() if methods & {"GET", "HEAD"}} == set()
 
 
 def test_two_processes_share_one_count(make_app):
