@@ -28,6 +28,7 @@ SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",  # NORMAL may lose the last commits when the power goes: not with money
     "foreign_keys=ON",
+    "cache_size=-512",  # KiB a connection: the kernel keeps the file at hand for all of them
     f"busy_timeout={SQLITE_PATIENCE_SECONDS * 1000}",
 )
 POSTGRES_OPTIONS = (

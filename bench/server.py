@@ -6,7 +6,7 @@ they load them, at 50 ms and 8 MB.
 
 import sys
 
-for name in ("greenlet", "pygments", "rich"):
+for name in ("greenlet", "opentelemetry", "psutil", "pygments", "rich"):
     sys.modules[name] = None  # type: ignore[assignment] # which is how Python forbids an import
 
 from app.cli.web import serve  # noqa: E402 - after what it must not find

@@ -106,6 +106,7 @@ def test_sqlite_is_told_what_it_must_know(database, database_kind):
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        "cache_size=-512",
         "busy_timeout=10000",
     )
     with database.reading() as session:

@@ -1,5 +1,6 @@
 """The web server."""
 
+import ctypes
 import gc
 import os
 import tempfile
@@ -20,6 +21,7 @@ BACKLOG = 1024
 CONNECTIONS = 512
 """Open connections of one process; more wait in the backlog."""
 
+_M_ARENA_MAX, _HEAPS = -8, 2  # see mallopt(3)
 RESPAWN_SECONDS = 1
 STOP_SECONDS = 20
 
@@ -40,6 +42,7 @@ def serve(config: Config, application: str = "app.wsgi:application") -> None:
     from app.cli.server import Server, leave_when_told, load
     from app.utils.places import threads_for
 
+    _share_heaps()
     _load_once_for_all()
     server = Server(
         application,
@@ -79,6 +82,15 @@ def _place_to_count(config: Config) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="sokoni-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         yield
+
+
+def _share_heaps() -> None:
+    """Two heaps of C for all threads, where glibc gives each its own, of which much lies idle: a
+    worker needs 5 to 10 MB less. They seldom wait for each other, as Python lets one run at a time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, _HEAPS)
 
 
 def _load_once_for_all() -> None:
