@@ -93,8 +93,9 @@ FEW_CONNECTIONS = warning(
     " max_connections, or lower WEB_WORKERS, WEB_THREADS or WORKER_THREADS.",
     cause="Each process of the web server, and each worker, keeps a connection for every thread"
     " and opens some more under load; ten are left for backups and people.",
-    cure="Raise `max_connections` (and the role's CONNECTION LIMIT), or put PgBouncer in front. One"
-    " worker is counted; more of them need more.",
+    cure="Raise `max_connections` (and the role's CONNECTION LIMIT). One web server and one worker"
+    " are counted; more of them need more. A pooler that gives each transaction another connection"
+    " is no way out: the shop's limits and prepared statements belong to its connections.",
 )
 
 _OLDEST_POSTGRES = 140_000
