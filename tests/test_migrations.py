@@ -61,6 +61,22 @@ def test_an_empty_database_is_brought_up_taken_down_and_up_again(empty):
         assert (current_revision(empty), is_current(empty)) == (None, False)
 
 
+def test_the_migrations_are_read_once(database, monkeypatch):
+    """A load balancer asks all day, and to read them takes a tenth of a second."""
+    assert is_current(database)
+    monkeypatch.setattr(schema_migrations, "_scripts", None)
+    assert is_current(database)
+
+
+def test_to_look_again_compiles_nothing_new(database):
+    """A statement that is made anew each time pushes others out of the engine's cache."""
+    assert is_current(database)
+    compiled = len(database.engine._compiled_cache)
+    for _ in range(3):
+        assert is_current(database)
+    assert len(database.engine._compiled_cache) == compiled
+
+
 def test_a_column_that_no_migration_made_is_a_difference(empty):
     upgrade(empty)
     with empty.transaction() as session:

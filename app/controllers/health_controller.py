@@ -1,8 +1,10 @@
 """Whether the process is alive, and whether it can do its work."""
 
+from functools import partial
+
 import marshmallow as ma
 import structlog
-from flask import Response
+from flask import Flask, Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema_migrations
@@ -15,10 +17,13 @@ from app.schemas.base import Schema
 from app.security import public
 from app.utils.draining import is_draining
 from app.utils.json_provider import json_response
+from app.utils.lookout import Lookout
 
 health = Blueprint("health", __name__, description="For load balancers and people on call.")
 log = structlog.get_logger(__name__)
 _RETRY_SECONDS = 5
+_LOOK_SECONDS = 1.0
+_LOOKOUT = "sokoni_lookout"
 
 
 class HealthSchema(Schema):
@@ -38,15 +43,11 @@ def alive() -> Response:
 @health.response(200, HealthSchema)
 def ready() -> Response:
     """The database answers, has the shape that this code expects, and can be written; so can the
-    store of pictures.
+    store of pictures. Looked for once a second at the most.
 
     A 503 names what is not ready, and nothing beyond that: also a server that is about to stop.
     """
-    missing = (
-        "stopping"
-        if is_draining()
-        else _first_missing(current_database(), current_work().ports.files)
-    )
+    missing = "stopping" if is_draining() else _lookout(current_app).see()
     if missing is not None:
         raise Unavailable(
             f"Not ready: {missing}.",
@@ -55,6 +56,17 @@ def ready() -> Response:
             not_ready=missing,
         )
     return json_response({"status": "ready"})
+
+
+def _lookout(app: Flask) -> Lookout[str | None]:
+    """Anybody may ask, nobody who asks is sent away, and a look takes a connection of the shop's
+    and a question to the store of pictures: a crowd that asks must not take them from buyers.
+    """
+    if _LOOKOUT not in app.extensions:
+        look = partial(_first_missing, current_database(), current_work().ports.files)
+        app.extensions.setdefault(_LOOKOUT, Lookout(look, _LOOK_SECONDS))
+    lookout: Lookout[str | None] = app.extensions[_LOOKOUT]
+    return lookout
 
 
 def _first_missing(database: Database, files: FileStore) -> str | None:
