@@ -1,16 +1,14 @@
 """Whether the process is alive, and whether it can do its work."""
 
-from functools import partial
-
 import marshmallow as ma
 import structlog
-from flask import Flask, Response, current_app
+from flask import Response, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema_migrations
 from app.context import current_work
 from app.controllers.blueprint import Blueprint
-from app.db import Database, current_database
+from app.db import current_database
 from app.errors import Unavailable
 from app.ports import FileStore, FileStoreError
 from app.schemas.base import Schema
@@ -47,7 +45,7 @@ def ready() -> Response:
 
     A 503 names what is not ready, and nothing beyond that: also a server that is about to stop.
     """
-    missing = "stopping" if is_draining() else _lookout(current_app).see()
+    missing = "stopping" if is_draining() else _lookout().see()
     if missing is not None:
         raise Unavailable(
             f"Not ready: {missing}.",
@@ -58,18 +56,18 @@ def ready() -> Response:
     return json_response({"status": "ready"})
 
 
-def _lookout(app: Flask) -> Lookout[str | None]:
+def _lookout() -> Lookout[str | None]:
     """Anybody may ask, nobody who asks is sent away, and a look takes a connection of the shop's
     and a question to the store of pictures: a crowd that asks must not take them from buyers.
     """
-    if _LOOKOUT not in app.extensions:
-        look = partial(_first_missing, current_database(), current_work().ports.files)
-        app.extensions.setdefault(_LOOKOUT, Lookout(look, _LOOK_SECONDS))
-    lookout: Lookout[str | None] = app.extensions[_LOOKOUT]
+    lookout: Lookout[str | None] = current_app.extensions.setdefault(
+        _LOOKOUT, Lookout(_first_missing, _LOOK_SECONDS)
+    )
     return lookout
 
 
-def _first_missing(database: Database, files: FileStore) -> str | None:
+def _first_missing() -> str | None:
+    database = current_database()
     try:
         migrated = schema_migrations.is_current(database)
     except SQLAlchemyError as error:
@@ -77,7 +75,7 @@ def _first_missing(database: Database, files: FileStore) -> str | None:
         return "database"
     if not migrated:
         return "migrations"
-    return None if database.can_be_written() and _answers(files) else "storage"
+    return None if database.can_be_written() and _answers(current_work().ports.files) else "storage"
 
 
 def _answers(files: FileStore) -> bool:

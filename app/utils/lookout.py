@@ -30,10 +30,11 @@ class Lookout(Generic[Seen]):
 
     def see(self) -> Seen:
         last = self._last
-        if last is not None and (self._is_fresh(last) or not self._looking.acquire(blocking=False)):
+        if last is not None and self._is_fresh(last):
             return last[1]
-        if last is None:
-            self._looking.acquire()
+        has_turn = self._looking.acquire(blocking=last is None)
+        if last is not None and not has_turn:
+            return last[1]
         try:
             last = self._last
             if last is None or not self._is_fresh(last):
