@@ -62,7 +62,12 @@ class Post:
 
     @property
     def is_ready(self) -> bool:
-        return self.program.is_alive() and self._is_ready(self.program)
+        """Not while one that was told to end still takes leave."""
+        return (
+            self.program is not self._killed
+            and self.program.is_alive()
+            and self._is_ready(self.program)
+        )
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End the program by a signal."""
